@@ -1,0 +1,1 @@
+"""The exercises of each chapter: references, cases, mistakes and hints, kept apart from the text."""
