@@ -25,7 +25,7 @@ def _split(test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def load(test_share: float = 0.25, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return ``train_x (N, 64) float32 in [0, 1], train_y (N,) int64, test_x, test_y``: the same split for a seed.
+    """Return ``train_x (N, 64) float32 in [0, 1], train_y (N,) int64, test_x, test_y``, split by ``seed``.
 
     Each row is a picture, line by line (``row.reshape(8, 8)``); 0 is paper, 1 is full ink. The arrays are
     fresh copies, so a caller may change them.
