@@ -28,7 +28,10 @@ from neurolab.measurements import Measurement, processor, row, versions
 
 @dataclass(frozen=True)
 class Goal:
-    """One goal. name: dotted (``lif.one_neuron_vs_snntorch``).  better: 'higher' or 'lower'.  unit: '' if none."""
+    """One goal.
+
+    name: dotted (``lif.one_neuron_vs_snntorch``).  better: 'higher' | 'lower'.  unit: '' if none.
+    """
 
     name: str
     goal: float
@@ -150,7 +153,7 @@ def _fill(call: Callable[[], Any], seconds: float = 0.01) -> int:
 
 
 def machine() -> dict[str, Any]:
-    """What was measured on: processor, cores, memory (GiB), system, and the load (1 minute) beside the run."""
+    """What was measured on: processor, cores, memory (GiB), system, and the load (of one minute)."""
     found: dict[str, Any] = {
         "processor": processor(),
         "cores": os.cpu_count(),

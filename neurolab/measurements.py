@@ -293,7 +293,8 @@ def sentence(template: str, *rows: Measurement, kind: str | None = None, **figur
     """A sentence with its numbers put in, and how they came about in italics behind it.
 
     template: text with format fields, ``"{bits} bits cost {drop:.1f} points."``.  rows: their kinds are named
-    behind the sentence, and their settings and figures may be used as fields (the last row wins); `figures` come on top.
+    behind the sentence, and their settings and figures may be used as fields (the last row wins).
+    figures: further fields, which win over those of the rows.
     Gives an IPython Markdown display, which reads the same in JupyterLab and in the book.
     Raises ValueError for a field that nobody gave.
     """
