@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
-from neurolab.measurements import Measurement, processor, row, versions
+from neurolab.measurements import Measurement, row
+from neurolab.provenance import processor, versions
 
 
 @dataclass(frozen=True)

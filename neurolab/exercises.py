@@ -262,10 +262,8 @@ def _smallest_failure(
         )
     error = want[first].error
     wanted = text_of(want[first].value) if error is None else f"a {type(error).__name__}"
-    message = (
-        f"Wrong on {len(wrong)} of {len(got)} inputs. "
-        f"For the input ({shown}) it gave {text_of(outcome.value)}, expected is {wanted}. hint({exercise.name!r}) helps on."
-    )
+    message = f"Wrong on {len(wrong)} of {len(got)} inputs. For the input ({shown}) it gave "
+    message += f"{text_of(outcome.value)}, expected is {wanted}. hint({exercise.name!r}) helps on."
     return Result(exercise.name, "wrong", message)
 
 

@@ -91,10 +91,11 @@ def ask(guess: Guess) -> str:
             for choice in guess.choices
         )
     else:
+        about = f"Number from {guess.low:g} to {guess.high:g} {escape(guess.unit)}"
+        bounds = f'min="{guess.low:g}" max="{guess.high:g}" step="{guess.step:g}"'
+        style = f"{_FIELD};width:8rem"
         fields = (
-            f"<label>Number from {guess.low:g} to {guess.high:g} {escape(guess.unit)}<br>"
-            f'<input type="number" name="guess" required min="{guess.low:g}" max="{guess.high:g}" step="{guess.step:g}" '
-            f'style="{_FIELD};width:8rem"></label> '
+            f'<label>{about}<br><input type="number" name="guess" required {bounds} style="{style}"></label> '
         )
     unit = None if guess.choices is not None else guess.unit
     return (

@@ -10,25 +10,21 @@ import contextlib
 import json
 import math
 import os
-import platform
 import re
 import string
-import subprocess
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
-from neurolab.paths import DATA, ROOT, reader_folder
+from neurolab.paths import DATA, reader_folder
+from neurolab.provenance import commit, processor, versions
 
 KINDS = ("measured", "simulated", "cited")
 CHAPTERS = range(9)
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+")
-_PACKAGES = ("neurolab", "numpy", "torch", "snntorch", "babel", "numba")
 
 
 class BrokenRow(ValueError):
@@ -101,43 +97,6 @@ def _plain(value: Any, where: str) -> Any:
     raise ValueError(
         f"{where} is a {type(value).__name__}; allowed are numbers, text, truth values and lists"
     )
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Python's version and those of the installed packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
-
-
-@lru_cache(maxsize=1)
-def processor() -> str:
-    """The processor's name, as the operating system gives it."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine() or "unknown"
-
-
-@lru_cache(maxsize=1)
-def commit() -> str:
-    """The checkout's git commit (12 hex digits), or 'unknown' where there is no git."""
-    try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "--short=12", "HEAD"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return asked.stdout.strip()
 
 
 def row(
