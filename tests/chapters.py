@@ -63,7 +63,7 @@ class MarkdownNotebook(IPyNbFile):
         yield Cost.from_parent(self, name="Cost")
 
     def setup(self) -> None:
-        """Start the kernel: this environment's Python, static figures, no network, an empty reader's folder."""
+        """Start the kernel: this environment's Python, static figures, no network, a new reader's folder."""
         self.folder = tempfile.TemporaryDirectory(prefix="neurolab-chapter-")
         self.refused = Path(self.folder.name) / "refused"
         offline = str(ROOT / "tests" / "offline")

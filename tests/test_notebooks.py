@@ -103,7 +103,7 @@ def test_a_good_chapter_passes(planted, name):
         ("02_online", "192.0.2.1: the course runs with no network"),
         ("03_online_in_silence", "03_online_in_silence.md asked the network for 192.0.2.1"),
         ("04_name_asked_in_a_child", "04_name_asked_in_a_child.md asked the network for example.org"),
-        ("05_slider", "planted"),
+        ("05_slider", "ArithmeticError: planted"),
         ("07_stated_wrong", "and it shows"),
         ("08_no_header", "has no code cell"),
     ],

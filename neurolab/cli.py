@@ -1,0 +1,221 @@
+"""The `neurolab` command: open the course, build the book, train the assistant, measure, read the ledger.
+
+Everything heavy is imported inside the command that needs it, so `neurolab --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurolab import __version__
+from neurolab.paths import DATA, reader_folder
+
+app = typer.Typer(
+    name="neurolab",
+    help="Squeeze a Transformer language model onto a phone, and check every claim on the way.\n\n"
+    "Start with `neurolab lab`: it opens the course in JupyterLab.",
+    epilog="`neurolab COMMAND --help` says more about each. `python -m neurolab` is the same command.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+)
+
+BAD_USE = 2
+"""Exit status of a request that cannot be carried out as it was given; 1 is for work that failed."""
+
+
+def main() -> None:
+    """Run the command line; turn expected errors into one clear line and an exit status."""
+    # Thai and box-drawing characters, also where the terminal's code page has none (Windows).
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except ValueError as error:
+        _stop(str(error), BAD_USE)
+    except (OSError, RuntimeError) as error:
+        _stop(str(error) or type(error).__name__, 1)
+    except KeyboardInterrupt:
+        _stop("stopped", 130)
+
+
+def _stop(message: str, status: int) -> None:
+    """Print `neurolab: message` to standard error and leave with the status."""
+    print(f"neurolab: {message}", file=sys.stderr)
+    raise SystemExit(status)
+
+
+def _say(line: str) -> None:
+    """Print a line of progress to standard error, so that standard output holds results only."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"neurolab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """The options before a command."""
+
+
+@app.command()
+def lab(
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where your copy of the chapters lies or shall lie. [default: my-course in the checkout]"
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser window.")] = True,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve on exactly this port. [default: first free from 8888]"),
+    ] = None,
+    copy_only: Annotated[
+        bool, typer.Option("--copy-only", help="Make or update your copy, and stop (for VS Code and others).")
+    ] = False,
+) -> None:
+    """Open the course in JupyterLab, on chapter 0.
+
+    You work in your own copy, `my-course`. When the course is upgraded, chapters that you have not touched
+    are brought up to date; where you have worked, the new version arrives beside yours and yours stays as it
+    is. To get a fresh chapter, delete yours and run this again. Ctrl-C stops JupyterLab.
+    """
+    from neurolab import workspace
+    from neurolab.lab import start
+
+    place = (folder or reader_folder()).expanduser().resolve()
+    for delivery in workspace.prepare(place):
+        if delivery.what not in ("same", "kept"):
+            _say(delivery.message)
+    _say(f"Your copy of the course: {place}")
+    if not copy_only:
+        raise typer.Exit(start(place, browser=browser, port=port))
+
+
+@app.command()
+def book(
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the finished site; its old content is replaced. [default: build/site]"),
+    ] = None,
+) -> None:
+    """Build the static book: the same chapters and sliders, with no kernel and no network."""
+    from neurolab import book as site
+
+    site.build(out, say=_say)
+
+
+@app.command()
+def train(
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the weights go. [default: data/assistant, the shipped ones]")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many steps. [default: the full run]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--restart", help="Go on where an interrupted run ended.")
+    ] = True,
+) -> None:
+    """Train the assistant from the beginning: under an hour on two cores.
+
+    An interrupted run loses nothing: the same command goes on where it stopped. The same command on the same
+    machine gives the same weights, bit for bit.
+    """
+    from neurolab.training import train_assistant
+
+    train_assistant(folder or DATA / "assistant", steps=steps, resume=resume, progress=True)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="The suite: `assistant`, `lif`, `slider`, ...")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+    ship: Annotated[
+        bool,
+        typer.Option("--ship", help="Append the rows to the course's own (data/measurements), not to yours."),
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure less: wider spreads, for a first look.")
+    ] = False,
+) -> None:
+    """Measure one suite on this machine, beside its goals.
+
+    What is compared is measured in turns in the same run. The rows are appended to your own measurements.
+    """
+    from neurolab import benchmark, measurements
+
+    if ship and quick:
+        raise ValueError("--ship and --quick do not go together: shipped rows are measured in full")
+    suite = benchmark.suite(name)
+    with _stdout_as_stderr():
+        findings = suite.run(quick=quick, progress=_say)
+    reported = benchmark.report(suite.GOALS, findings)
+    command = f"neurolab bench {name}" + (" --quick" if quick else "")
+    rows = benchmark.rows(findings, getattr(suite, "CHAPTER", 0), command)
+    for path in measurements.append(rows, DATA / "measurements" if ship else None):
+        _say(f"rows appended to {path}")
+    if as_json:
+        print(json.dumps(reported, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    Console().print(benchmark.table(reported))
+
+
+@app.command()
+def claims(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the ledger as one JSON array.")] = False,
+    chapter: Annotated[
+        int | None, typer.Option(min=0, max=8, help="Only the claims of this chapter.")
+    ] = None,
+) -> None:
+    """Print the ledger: every claim of the articles, and the verdict that the measured rows give."""
+    from neurolab import claims as ledger
+
+    found = ledger.as_json(chapter)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("claim", "chapter", "verdict", "figure", "what is claimed")
+    for entry in found:
+        figure = "" if entry["figure"] is None else str(entry["figure"])
+        table.add_row(entry["id"], str(entry["chapter"]), entry["verdict"], figure, entry["claim"])
+    Console().print(table)
+
+
+@contextmanager
+def _stdout_as_stderr() -> Iterator[None]:
+    """Send what a suite, or a program that it starts, prints to standard error: the output is for results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
