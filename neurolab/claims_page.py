@@ -1,0 +1,127 @@
+"""How the ledger looks: a table that folds into cards on a phone, in light and dark, in notebook and book."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+CHAPTERS = {
+    0: "Start",
+    1: "Encoding",
+    2: "Leaky integrate-and-fire",
+    3: "Attention",
+    4: "Quantization",
+    5: "Pruning",
+    6: "Dynamic sparsity",
+    7: "Mobile export",
+    8: "Benchmarking",
+}
+SIGNS = {
+    "confirmed": "\u2713",
+    "partly": "\u25d0",
+    "not reproduced": "\u2717",
+    "not measurable here": "\u2013",
+    "open": "\u2026",
+}
+_EDGE = {
+    "confirmed": "solid #009E73",
+    "partly": "dashed #E69F00",
+    "not reproduced": "double #D55E00",
+    "not measurable here": "dotted #808080",
+    "open": "dotted #808080",
+}
+_STYLE = """<style>
+.neurolab-ledger table{width:100%;border-collapse:collapse;font-size:.9rem;table-layout:auto;margin:.4rem 0}
+.neurolab-ledger th,.neurolab-ledger td{text-align:left;vertical-align:top;padding:.4rem .5rem;
+ border-bottom:1px solid rgba(128,128,128,.45);background:transparent;color:inherit;white-space:normal;
+ overflow-wrap:anywhere;line-height:1.45}
+.neurolab-ledger .verdict{white-space:nowrap;border-left-width:.3rem;padding-left:.4rem;font-weight:600}
+.neurolab-ledger small{display:block;font-size:.82rem}
+.neurolab-ledger summary{cursor:pointer;padding:.3rem 0}
+@media (max-width:640px){.neurolab-ledger thead{position:absolute;width:1px;height:1px;overflow:hidden;
+ clip-path:inset(50%)}
+.neurolab-ledger table,.neurolab-ledger tbody,.neurolab-ledger tr,.neurolab-ledger td,
+.neurolab-ledger tbody th{display:block;width:auto}
+.neurolab-ledger td,.neurolab-ledger tbody th{border-bottom:0;padding:.15rem 0}
+.neurolab-ledger tr{border-bottom:1px solid rgba(128,128,128,.45);padding:.5rem 0}
+.neurolab-ledger .verdict{white-space:normal}}
+</style>"""
+
+
+def figure_text(entry: dict[str, Any]) -> str:
+    """The figure with its unit, or a dash."""
+    if entry["figure"] is None:
+        return "\u2013"
+    return f"{entry['figure']:.3g}{' ' + entry['unit'] if entry['unit'] else ''}"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Entries of `claims.as_json` as a table. folded: one foldable part a chapter, counts in its head."""
+
+    entries: Sequence[dict[str, Any]]
+    titles: dict[str, str]
+    folded: bool = False
+
+    def _repr_html_(self) -> str:
+        return f'{_STYLE}<div class="neurolab-ledger">{self._body()}{self._sources()}</div>'
+
+    def _body(self) -> str:
+        if not self.folded:
+            return self._table(self.entries)
+        parts = []
+        for chapter in sorted({entry["chapter"] for entry in self.entries}):
+            own = [entry for entry in self.entries if entry["chapter"] == chapter]
+            head = f"Chapter {chapter}, {CHAPTERS[chapter]}: {self.counts(own)}"
+            parts.append(f"<details><summary>{escape(head)}</summary>{self._table(own)}</details>")
+        return "".join(parts)
+
+    @staticmethod
+    def counts(entries: Sequence[dict[str, Any]]) -> str:
+        """How many claims have which verdict, in words."""
+        found = Counter(entry["verdict"] for entry in entries)
+        return ", ".join(f"{found[word]} {word}" for word in SIGNS if found[word]) or "no claims"
+
+    def _table(self, entries: Sequence[dict[str, Any]]) -> str:
+        rows = "".join(
+            f'<tr><th scope="row">{entry["id"]}</th><td>{escape(entry["claim"], quote=False)} '
+            f"<small>Article {', '.join(entry['sources'])}</small></td>"
+            f'<td><span class="verdict" style="border-left:.3rem {_EDGE[entry["verdict"]]}">'
+            f'<span aria-hidden="true">{SIGNS[entry["verdict"]]}</span> {entry["verdict"]}</span></td>'
+            f"<td>{escape(figure_text(entry))}<small>{escape(entry['why'], quote=False)}</small></td></tr>"
+            for entry in entries
+        )
+        heads = "".join(
+            f'<th scope="col">{head}</th>' for head in ("Claim", "What it says", "Verdict", "Measured")
+        )
+        return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+
+    def _sources(self) -> str:
+        used = sorted({letter for entry in self.entries for letter in entry["sources"]})
+        items = "".join(
+            f"<small>Article {letter}: {escape(self.titles[letter], quote=False)}</small>" for letter in used
+        )
+        return f"<div>{items}</div>"
+
+    def _repr_markdown_(self) -> str:
+        lines = ["| claim | what it says | verdict | measured |", "|---|---|---|---|"]
+        for entry in self.entries:
+            cells = [
+                entry["id"],
+                f"{entry['claim']} (article {', '.join(entry['sources'])})",
+                f"{SIGNS[entry['verdict']]} {entry['verdict']}",
+                f"{figure_text(entry)}: {entry['why']}",
+            ]
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        lines = [f"{self.counts(self.entries)}"]
+        for entry in self.entries:
+            lines.append(
+                f"{entry['id']:>4}  {entry['verdict']:<20} {figure_text(entry):>12}  {entry['claim']}"
+            )
+        return "\n".join(lines)
