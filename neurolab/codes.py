@@ -15,6 +15,7 @@ from torch import Tensor
 from neurolab import encoding
 from neurolab.spikes import Seed, numbers
 
+FLOOR = 1e-6  # of linear latency: at snnTorch's 0.01 a 0 never reaches the last tick of a window above 51
 LOG_THRESHOLD = 0.05  # where the log code's capacitor fires: below every digit's least ink, 1/16
 
 
@@ -44,7 +45,7 @@ def _even(x: Tensor, T: int, seed: Seed = 0) -> Tensor:
 
 
 def _latency(x: Tensor, T: int, seed: Seed = 0) -> Tensor:
-    return encoding.latency(x, T)
+    return encoding.latency(x, T, threshold=FLOOR)
 
 
 def log_tau(T: int, threshold: float = LOG_THRESHOLD) -> float:

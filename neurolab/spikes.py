@@ -41,7 +41,7 @@ def numbers(x: Values, low: float | None = 0.0, high: float | None = 1.0, name: 
         raise ValueError(f"{name} is empty (shape {tuple(x.shape)}): give at least one number")
     if not torch.isfinite(x).all():
         raise ValueError(f"{name} holds NaN or infinity: every entry must be a finite number")
-    least, most = float(x.min()), float(x.max())
+    least, most = float(x.detach().min()), float(x.detach().max())
     if (low is not None and least < low) or (high is not None and most > high):
         raise ValueError(
             f"{name} must lie in [{low}, {high}], but spans [{least:g}, {most:g}]: scale it first"

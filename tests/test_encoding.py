@@ -303,3 +303,10 @@ def test_the_tables_log_code_spends_the_whole_window_on_the_digits():
     assert spikes[:, 0].argmax() == 15
     assert spikes[:, 1].argmax() == 0
     assert spikes[:, 2].sum() == 0
+
+
+def test_snntorchs_floor_mishears_a_zero_in_a_long_window_and_the_tables_latency_does_not():
+    zero = torch.zeros(1)
+    floor = spikegen.latency(zero, 64, normalize=True, linear=True)
+    assert float(encoding.latency_decode(floor)) == pytest.approx(1 / 63)
+    assert float(CODES["latency"].decode(CODES["latency"].encode(zero, 64, 0))) == 0.0
