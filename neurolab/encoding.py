@@ -22,7 +22,7 @@ from torch import Tensor
 
 from neurolab.spikes import Seed, Values, generator, numbers, spike_train, ticks
 
-# --- counting: how many spikes ---------------------------------------------------------------------------
+# --- counting: how many spikes ---
 
 
 def rate(x: Values, T: int, seed: Seed = 0) -> Tensor:
@@ -37,7 +37,7 @@ def rate(x: Values, T: int, seed: Seed = 0) -> Tensor:
 def poisson(x: Values, T: int, seed: Seed = 0) -> Tensor:
     """Count the events of a Poisson process that runs at x events a tick. Returns (T, ...) of 0, 1, 2, ...
 
-    The model of a neuron with no memory (dayan2001); unlike a coin it may fire twice in a tick.
+    The model of a neuron with no memory (dayan2001theoretical); unlike a coin it may fire twice in a tick.
     """
     x = numbers(x)
     return torch.poisson(x.repeat(ticks(T), *[1] * x.dim()), generator=generator(seed))
@@ -69,7 +69,7 @@ def poisson_error(x: Values, T: int) -> Tensor:
     return (numbers(x) / ticks(T)).sqrt()
 
 
-# --- timing: when is the spike ---------------------------------------------------------------------------
+# --- timing: when is the spike ---
 
 
 def latency(
@@ -85,7 +85,7 @@ def latency(
 
     linear: t = (T - 1)(1 - x), never later than (T - 1)(1 - threshold).
     ``log``: t = tau ln(x / (x - threshold)), the moment at which a leaky capacitor fed with x crosses
-    ``threshold`` (thorpe2001, chapter 2). With ``tau=None`` the time axis is stretched until x <= threshold
+    ``threshold`` (thorpe2001spike; chapter 2). With ``tau=None`` the time axis is stretched until x <= threshold
     lands on the last tick; with a ``tau`` in ticks, whatever would fire after the window stays silent.
     ``clip`` silences numbers below ``threshold``. Times are rounded to the nearest tick.
 
@@ -152,7 +152,7 @@ def rank_order(x: Values, T: int | None = None) -> Tensor:
     """Only the order counts: of N numbers (last axis) the largest fires at tick 0, the next at tick 1, ...
 
     x (..., N) -> (T, ..., N) with ``T`` = N unless given; ranks from T on never fire, nor do zeros. Equal
-    numbers fire in the order of their index (thorpe1998).
+    numbers fire in the order of their index (thorpe1998rank).
     """
     x = numbers(x)
     if x.dim() == 0:
@@ -184,7 +184,7 @@ def rank_order_decode(spikes: Tensor, profile: Values) -> Tensor:
 def phase(x: Values, T: int) -> Tensor:
     """Write round(x (2^T - 1)) in binary, largest bit first: tick t weighs 2^(T-1-t). -> (T, ...), T <= 24.
 
-    Weighted spikes (kim2018): the clock says what a spike is worth, so T ticks tell 2^T numbers apart.
+    Weighted spikes (kim2018deep): the clock says what a spike is worth, so T ticks tell 2^T numbers apart.
     """
     x, T = numbers(x), ticks(T)
     if T > 24:
@@ -207,11 +207,11 @@ def step_error(step: float) -> float:
     return step / math.sqrt(12)
 
 
-# --- many neurons for one number -------------------------------------------------------------------------
+# --- many neurons for one number ---
 
 
 def tuning_centres(K: int) -> Tensor:
-    """Centres of K >= 3 tuning curves, evenly spaced, half a space past both ends of [0, 1] (bohte2002)."""
+    """Centres of K >= 3 tuning curves, evenly spaced, half a space past both ends of [0, 1] (bohte2002error)."""
     K = ticks(K, least=3, name="K")
     return (torch.arange(K) - 0.5) / (K - 2)
 
@@ -241,7 +241,7 @@ def population_decode(spikes: Tensor, width: float = 1.0, points: int = 257) -> 
     return grid[likelihood.argmax(-1)]
 
 
-# --- signals: only changes are told ----------------------------------------------------------------------
+# --- signals: only changes are told ---
 
 
 def _level(threshold: float) -> float:
@@ -270,7 +270,7 @@ def delta_tracking(x: Values, threshold: float = 0.1) -> Tensor:
 
     x (T, ...) -> (T, ...). The sender keeps the listener's sum beside it, so errors do not pile up: where the
     signal moves by less than ``threshold`` a tick, the listener stays within ``threshold`` of it once it has
-    caught up (send-on-delta, miskowicz2006).
+    caught up (send-on-delta: miskowicz2006send).
     """
     x = numbers(x, None, None)
     level = _level(threshold)
