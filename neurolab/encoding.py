@@ -85,7 +85,7 @@ def latency(
 
     linear: t = (T - 1)(1 - x), never later than (T - 1)(1 - threshold).
     ``log``: t = tau ln(x / (x - threshold)), the moment at which a leaky capacitor fed with x crosses
-    ``threshold`` (thorpe2001spike; chapter 2). With ``tau=None`` the time axis is stretched until x <= threshold
+    ``threshold`` (thorpe2001spike). With ``tau=None`` the time axis is stretched until x <= threshold
     lands on the last tick; with a ``tau`` in ticks, whatever would fire after the window stays silent.
     ``clip`` silences numbers below ``threshold``. Times are rounded to the nearest tick.
 
@@ -211,7 +211,7 @@ def step_error(step: float) -> float:
 
 
 def tuning_centres(K: int) -> Tensor:
-    """Centres of K >= 3 tuning curves, evenly spaced, half a space past both ends of [0, 1] (bohte2002error)."""
+    """Centres of K >= 3 tuning curves, evenly spaced, half a space past [0, 1] (bohte2002error)."""
     K = ticks(K, least=3, name="K")
     return (torch.arange(K) - 0.5) / (K - 2)
 

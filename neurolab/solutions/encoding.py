@@ -135,7 +135,7 @@ register(
 
 
 def first_spike_decode(spikes: torch.Tensor) -> torch.Tensor:
-    """spikes (T, ...) of 0 and 1, T >= 2 -> heard (...): 1 - t / (T - 1) at the first spike's tick t, else 0."""
+    """spikes (T, ...) of 0 and 1, T >= 2 -> (...): 1 - t / (T - 1) at the first spike's tick t, else 0."""
     T = len(spikes)
     t = spikes.argmax(0)  # the first tick of the largest value; 0 also where nothing fired
     heard = 1 - t / (T - 1)
