@@ -1,0 +1,143 @@
+"""Goals, paired timing and the report's exact shape."""
+
+import gc
+import io
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neurolab import benchmark
+from neurolab.benchmark import Finding, Goal, middle, paired, report, rows, table
+
+FAST = Goal("lif.one", 200.0, "higher", "x", "one neuron")
+EXACT = Goal("lif.differing", 0.0, "lower", "spikes", "differing spikes")
+
+
+def test_a_goal_is_met_from_its_side():
+    assert FAST.met(200.0)
+    assert not FAST.met(199.9)
+    assert EXACT.met(0)
+    assert not EXACT.met(1)
+    assert not FAST.met(None)
+
+
+def test_a_bad_goal_is_refused():
+    with pytest.raises(ValueError, match="better is 'bigger'"):
+        Goal("a.b", 1.0, "bigger", "", "")
+    with pytest.raises(ValueError, match="finite"):
+        Goal("a.b", float("nan"), "higher", "", "")
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_the_interval_holds_the_median(values):
+    median, low, high = middle(values)
+    assert min(values) <= low <= median <= high <= max(values)
+
+
+def test_the_interval_is_that_of_the_sign_test():
+    assert middle(range(1, 8)) == (4, 1, 7)
+    assert middle(range(1, 10)) == (5, 2, 8)
+    with pytest.raises(ValueError, match="values is empty"):
+        middle([])
+
+
+def test_paired_alternates_and_says_how_much_faster_the_first_is():
+    calls = []
+    ratio = paired(
+        lambda: (calls.append("a"), time.sleep(0.002)),
+        lambda: (calls.append("b"), time.sleep(0.012)),
+        pairs=5,
+        inner=1,
+    )
+    assert "".join(calls) == "ab" * 6
+    assert ratio.median > 1.5
+    assert ratio.low <= ratio.median <= ratio.high
+    assert ratio.a_seconds < ratio.b_seconds
+
+
+def test_paired_turns_the_garbage_collector_on_again_after_an_error():
+    calls = iter(range(2))
+
+    def fails():
+        next(calls)
+
+    with pytest.raises(StopIteration):
+        paired(fails, lambda: None, inner=2)
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("bad", [{"pairs": 0}, {"warmup": -1}, {"inner": 0}])
+def test_paired_refuses_nothing_to_time(bad):
+    with pytest.raises(ValueError, match="needed"):
+        paired(lambda: None, lambda: None, **bad)
+
+
+def test_the_report_has_the_agreed_shape():
+    made = report([FAST, EXACT], [Finding("lif.one", 260.0, (241.0, 275.0)), Finding("lif.differing", 0)])
+    assert made["goals"][0] == {
+        "name": "lif.one",
+        "value": 260.0,
+        "goal": 200.0,
+        "better": "higher",
+        "unit": "x",
+        "spread": [241.0, 275.0],
+        "met": True,
+    }
+    assert set(made) == {"goals", "machine", "versions"}
+    assert made["machine"]["cores"] >= 1
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+
+
+def test_what_was_not_measured_is_null_with_a_reason():
+    made = report([FAST, EXACT], [Finding("lif.one", None, why="numba is not installed")])
+    assert made["goals"][0]["value"] is None
+    assert made["goals"][0]["why"] == "numba is not installed"
+    assert not made["goals"][0]["met"]
+    assert made["goals"][1]["why"] == "this run did not measure it"
+    nan = report([FAST], [Finding("lif.one", float("nan"))])
+    assert nan["goals"][0]["value"] is None
+    assert nan["goals"][0]["why"] == "the measurement gave nan"
+
+
+def test_a_finding_without_a_goal_set_for_it_is_an_error():
+    with pytest.raises(ValueError, match=r"lif\.two.*no such goal"):
+        report([FAST], [Finding("lif.two", 1.0)])
+
+
+def test_findings_become_rows():
+    found = [
+        Finding("lif.one", 260.0, (241.0, 275.0), setting={"steps": 1000}, figures={"a_seconds": 0.1}),
+        Finding(None, name="lif.extra", figures={"x": 1}),
+        Finding("lif.differing", None, why="no"),
+    ]
+    made = rows(found, 2, "neurolab bench lif")
+    assert [item.name for item in made] == ["lif.one", "lif.extra"]
+    assert made[0].figures == {"value": 260.0, "low": 241.0, "high": 275.0, "a_seconds": 0.1}
+    assert made[0].setting == {"steps": 1000}
+
+
+def test_the_table_says_yes_or_no_in_words():
+    from rich.console import Console
+
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(
+        table(report([FAST, EXACT], [Finding("lif.one", 260.0), Finding("lif.differing", None, why="gone")]))
+    )
+    text = console.export_text()
+    assert "yes" in text
+    assert "NO" in text
+    assert "gone" in text
+
+
+def test_every_suite_sets_goals_and_runs():
+    for name in benchmark.suites():
+        module = benchmark.suite(name)
+        assert all(isinstance(goal, Goal) for goal in module.GOALS)
+        names = [goal.name for goal in module.GOALS]
+        assert len(set(names)) == len(names)
+        assert callable(module.run)
+    with pytest.raises(ValueError, match="there is no suite 'nothing'"):
+        benchmark.suite("nothing")
