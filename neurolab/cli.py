@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +40,7 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name="neurolab")
     except ValueError as error:
         _stop(str(error), BAD_USE)
     except (OSError, RuntimeError) as error:
@@ -140,9 +140,15 @@ def train(
     An interrupted run loses nothing: the same command goes on where it stopped. The same command on the same
     machine gives the same weights, bit for bit.
     """
-    from neurolab.training import train_assistant
+    from neurolab import assistant
 
-    train_assistant(folder or DATA / "assistant", steps=steps, resume=resume, progress=True)
+    place = folder or assistant.FOLDER
+    if not resume:
+        (place / assistant.CHECKPOINT).unlink(missing_ok=True)
+    if assistant.train(place, progress=True, stop_after=steps) is None:
+        _say(f"Stopped after {steps} steps, as asked; the same command without --steps finishes the run.")
+    else:
+        _say(f"The assistant lies in {place}.")
 
 
 @app.command()
@@ -214,8 +220,8 @@ def _stdout_as_stderr() -> Iterator[None]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)

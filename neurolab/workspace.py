@@ -225,11 +225,15 @@ class _Chapter:
 
 
 def _paired(notebook: NotebookNode) -> NotebookNode:
-    """Return the notebook with the metadata that pairs it, and a kernel to open with."""
+    """Return the notebook with the metadata that pairs it, a kernel, and set-up cells folded."""
     notebook.metadata.setdefault("jupytext", {})["formats"] = _FORMATS
     notebook.metadata.setdefault(
         "kernelspec", {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     )
+    for cell in notebook.cells:
+        if "hide-input" in cell.metadata.get("tags", []):
+            # The tag folds a cell in the book; JupyterLab has a word of its own for it.
+            cell.metadata.setdefault("jupyter", {}).setdefault("source_hidden", True)
     return notebook
 
 
