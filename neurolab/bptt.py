@@ -1,10 +1,11 @@
 """Training through time: the whole way back, cut short, or computed twice, and what each keeps in memory.
 
-A recurrent network is `step(state, x_t) -> (state, y_t)`, state a tuple of tensors. For T steps, full backpropagation
-through time (BPTT) keeps every step's intermediate results: memory grows with T.
+A recurrent network is `step(state, x_t) -> (state, y_t)`, state a tuple of tensors. For T steps, full
+backpropagation through time (BPTT) keeps every step's intermediate results: memory grows with T.
 
     truncated     cut the graph every `window` steps: memory of one window, and credit never crosses a cut
-    checkpointed  keep the state every `window` steps only and recompute the rest on the way back: memory of T / window states
+    checkpointed  keep the state every `window` steps only and recompute the rest on the way back: memory of T
+    / window states
                   and one window, the exact gradient, one more forward pass
 
 Sources: Werbos 1990; Williams and Peng 1990 (truncated); Chen et al. 2016 (checkpointing).
@@ -37,8 +38,10 @@ def unroll(step: Step, state: State, xs: Tensor) -> tuple[State, Tensor]:
 
 
 def full(step: Step, state: State, xs: Tensor, loss: Loss) -> float:
-    """Backpropagation through all T steps. loss(ys (t, ...), first) -> summed loss of those steps, `first` the index of
-    the first of them. Adds to the parameters' gradients, returns the loss."""
+    """Backpropagation through all T steps. Adds to the parameters' gradients, returns the loss.
+
+    loss(ys (t, ...), first) -> the summed loss of these t steps, `first` the index of the first of them.
+    """
     _, ys = unroll(step, state, xs)
     total = loss(ys, 0)
     total.backward()
@@ -46,7 +49,7 @@ def full(step: Step, state: State, xs: Tensor, loss: Loss) -> float:
 
 
 def truncated(step: Step, state: State, xs: Tensor, loss: Loss, window: int) -> float:
-    """As `full`, but the state is cut from its past every `window` steps: the values flow on, the credit does not."""
+    """As `full`, but the state is cut from its past every `window` steps: values flow on, credit does not."""
     total = 0.0
     for first, part in _windows(xs, window):
         state = tuple(v.detach() for v in state)
@@ -60,8 +63,9 @@ def truncated(step: Step, state: State, xs: Tensor, loss: Loss, window: int) -> 
 def checkpointed(
     step: Step, state: State, xs: Tensor, loss: Loss, window: int, parameters: Sequence[Tensor]
 ) -> float:
-    """As `full`, to the same gradient, but only the states at the windows' edges are kept; every window is computed again
-    when its gradient is wanted, from the last to the first.
+    """As `full`, to the same gradient, but only the states at the windows' edges are kept.
+
+    Every window is computed again when its gradient is wanted, from the last to the first.
 
     parameters: what step learns.
     """
@@ -92,10 +96,10 @@ def _windows(xs: Tensor, window: int) -> list[tuple[int, Tensor]]:
 
 
 class SavedBytes:
-    """Counts the bytes that autograd keeps for the way back, while it is open: `.peak` is the most held at once.
+    """Counts the bytes that autograd keeps for the way back; `.peak` is the most held at once.
 
-    A storage that several operations keep counts once; parameters and other leaves do not count (they are there anyway).
-    `also(tensors)` counts further ones, such as the states at a checkpoint's edges.
+    A storage that several operations keep counts once; parameters and other leaves do not count (they are
+    there anyway). `also(tensors)` counts further ones, such as the states at a checkpoint's edges.
     """
 
     def __init__(self) -> None:

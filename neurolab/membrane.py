@@ -1,4 +1,4 @@
-"""From the cell to the code: the membrane's differential equation in ms and mV, and what is left of it per step.
+"""From the cell to the code: the membrane's equation in ms and mV, and what is left of it in a step.
 
     tau dV/dt = -(V - V_rest) + R I(t)        V in mV, tau in ms, R in MOhm, I in nA (so R I is in mV)
 
@@ -6,9 +6,9 @@ With I constant over a step dt the solution is exact (exponential Euler):
 
     V(t + dt) = V_rest + beta (V(t) - V_rest) + (1 - beta) R I        beta = exp(-dt / tau)
 
-Measured from rest in units of the way to threshold, v = (V - V_rest) / (V_threshold - V_rest), this is the LIF
-neuron of `neurons` with theta = 1 and x = (1 - beta) R I / (V_threshold - V_rest).
-Source: Gerstner, Kistler, Naud and Paninski, Neuronal Dynamics, 2014, section 1.3.
+Measured from rest in units of the way to threshold, v = (V - V_rest) / (V_threshold - V_rest), this is the
+LIF neuron of `neurons` with theta = 1 and x = (1 - beta) R I / (V_threshold - V_rest). Source: Gerstner,
+Kistler, Naud and Paninski, Neuronal Dynamics, 2014, section 1.3.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 
 def leak(tau: float, dt: float) -> float:
-    """beta = exp(-dt / tau), the share of the membrane that a step keeps. tau > 0 (inf: no leak) and dt > 0, both in ms."""
+    """beta = exp(-dt / tau), what a step keeps of the membrane. tau > 0 (inf: no leak), dt > 0, in ms."""
     if not tau > 0:
         raise ValueError(f"tau = {tau!r} ms; it must be > 0")
     if not (dt > 0 and math.isfinite(dt)):
@@ -37,7 +37,7 @@ def time_constant(beta: float, dt: float) -> float:
 
 @dataclass(frozen=True)
 class Membrane:
-    """A cell's constants: tau, dt (ms), rest, threshold (mV), resistance (MOhm). ValueError if threshold <= rest."""
+    """A cell: tau, dt (ms), rest, threshold (mV), resistance (MOhm). ValueError if threshold <= rest."""
 
     tau: float = 20.0
     dt: float = 1.0
@@ -68,7 +68,8 @@ class Membrane:
     def rate(self, current: np.ndarray | float) -> np.ndarray:
         """Spikes a second for a constant current (nA) in continuous time, with reset to rest: the f-I curve.
 
-        f = 1000 / (tau ln(R I / (R I - (threshold - rest)))), 0 where R I does not reach the threshold. Independent of dt.
+        f = 1000 / (tau ln(R I / (R I - (threshold - rest)))), 0 where R I does not reach the threshold.
+        Independent of dt.
         """
         drive = self.resistance * np.asarray(current, float)
         way = self.threshold - self.rest
@@ -78,12 +79,13 @@ class Membrane:
 
 
 def rate(x: np.ndarray | float, beta: float, theta: float = 1.0, reset: str = "zero") -> np.ndarray:
-    """Spikes a step, 0..1, that a constant input x gives in the long run: the f-I curve of the discrete neuron.
+    """Spikes a step, 0..1, for a constant input x in the long run: the f-I curve of the discrete neuron.
 
-    reset "zero", any beta: after a spike the membrane climbs as x (1 - beta^n) / (1 - beta), so the wait is the first n
-    that lifts it above theta, n = floor(ln(1 - theta (1 - beta) / x) / ln beta) + 1, and the rate is 1 / n.
-    beta = 1 with "subtract" or "subtract first": theta goes out for every theta that comes in, the rate is x / theta, at most 1.
-    ValueError where no closed form is known (a leak with reset by subtraction): simulate.
+    reset "zero", any beta: after a spike the membrane climbs as x (1 - beta^n) / (1 - beta), so the wait is
+    the first n that lifts it above theta, n = floor(ln(1 - theta (1 - beta) / x) / ln beta) + 1, and the rate
+    is 1 / n. beta = 1 with "subtract" or "subtract first": theta goes out for every theta that comes in, the
+    rate is x / theta, at most 1. ValueError where no closed form is known (a leak with reset by subtraction):
+    simulate.
     """
     x = np.asarray(x, float)
     if not 0 <= beta <= 1:
@@ -95,7 +97,9 @@ def rate(x: np.ndarray | float, beta: float, theta: float = 1.0, reset: str = "z
     if reset in ("subtract", "subtract first") and beta == 1:
         return np.clip(x / theta, 0, 1)
     if reset != "zero":
-        raise ValueError(f"reset = {reset!r} with beta = {beta} has no closed form here; reset = 'zero' has, or beta = 1")
+        raise ValueError(
+            f"reset = {reset!r} with beta = {beta} has no closed form here; reset = 'zero' has, or beta = 1"
+        )
     fires = x > theta * (1 - beta)
     safe = np.where(fires, x, 1.0)
     if beta == 1:

@@ -4,16 +4,17 @@ The leaky integrate-and-fire neuron (LIF) in its normalised form, v the membrane
 
     v(t) = beta v(t-1) + x(t) - theta s(t-1)          s(t) = 1 if v(t) > theta else 0
 
-v is the membrane before its reset, so v alone is the state: s(t-1) can be read off v(t-1). beta = 1 is IF, a bucket
-that does not leak. What a spike takes from the membrane is a definition, and simulators differ (`RESETS`):
+v is the membrane before its reset, so v alone is the state: s(t-1) can be read off v(t-1). beta = 1 is IF, a
+bucket that does not leak. What a spike takes from the membrane is a definition, and simulators differ
+(`RESETS`):
 
     "subtract"        beta v - theta s      leak, then take theta: snnTorch's "subtract"
     "subtract first"  beta (v - theta s)    take theta, then leak: what most others call a soft reset
     "zero"            beta v (1 - s)        empty the bucket: snnTorch's "zero", everybody's hard reset
     "none"            beta v                no reset: a leaky sum, as a readout uses
 
-Sources: Lapicque 1907; Gerstner, Kistler, Naud and Paninski, Neuronal Dynamics, 2014, chapter 1; Eshraghian et al. 2023
-(snnTorch). The signed neuron with a tracer is in `stbif`, units and firing rates in `membrane`.
+Sources: Lapicque 1907; Gerstner, Kistler, Naud and Paninski, Neuronal Dynamics, 2014, chapter 1; Eshraghian
+et al. 2023 (snnTorch). The signed neuron with a tracer is in `stbif`, units and firing rates in `membrane`.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def lif_step(
 ) -> tuple[Tensor, Tensor]:
     """One step. v, x (...); beta in [0, 1], theta > 0: numbers or tensors. Returns s (...), v (...).
 
-    spike: a function of v - theta, such as a surrogate. The reset is a constant to the gradient, as in snnTorch.
+    spike: a function of v - theta, such as a surrogate. The reset is a constant to the gradient, as in
+    snnTorch.
     """
     s = (v > theta).to(v.dtype)  # the spike that v has just fired
     if reset == "subtract":
@@ -65,7 +67,9 @@ def lif_step(
     return spike(v - theta), v
 
 
-def if_step(v: Tensor, x: Tensor, theta: Any = 1.0, reset: str = "subtract", spike: Any = heaviside) -> tuple[Tensor, Tensor]:
+def if_step(
+    v: Tensor, x: Tensor, theta: Any = 1.0, reset: str = "subtract", spike: Any = heaviside
+) -> tuple[Tensor, Tensor]:
     """One step of integrate-and-fire, the LIF neuron that does not leak."""
     return lif_step(v, x, 1.0, theta, reset, spike)
 
@@ -85,11 +89,12 @@ def lif(
 ) -> Run:
     """A whole sequence.
 
-    x: input (T, ...), float; or, with T given, the same current (...) at every step. beta in [0, 1] and theta > 0:
-    numbers, or tensors of the neurons' shape (...). v0 (...): first membrane, default 0. trace: also give all membranes.
-    path: "auto" picks the fastest that fits; every path gives the same bits. out (T, ...): a buffer for the spikes.
-    Where x needs a gradient it flows through `surrogate` (default arctan(2), as in snnTorch).
-    Raises ValueError for NaN or infinite input, no steps, and beta, theta, reset, shapes outside what is said here.
+    x: input (T, ...), float; or, with T given, the same current (...) at every step. beta in [0, 1] and theta
+    > 0: numbers, or tensors of the neurons' shape (...). v0 (...): first membrane, default 0. trace: also
+    give all membranes. path: "auto" picks the fastest that fits; every path gives the same bits. out (T,
+    ...): a buffer for the spikes. Where x needs a gradient it flows through `surrogate` (default arctan(2),
+    as in snnTorch). Raises ValueError for NaN or infinite input, no steps, and beta, theta, reset, shapes
+    outside what is said here.
     """
     steps, shape = _check_input(x, T)
     beta, theta = _check_setting(beta, theta, reset, shape)
@@ -101,12 +106,16 @@ def lif(
         raise ValueError("v0 asks for a gradient, which a sequence does not give; use lif_step")
     if torch.is_grad_enabled() and x.requires_grad:
         if isinstance(beta, Tensor) or isinstance(theta, Tensor):
-            raise ValueError("gradients through a sequence need one beta and one theta; use lif_step for tensors")
+            raise ValueError(
+                "gradients through a sequence need one beta and one theta; use lif_step for tensors"
+            )
         s, V = _Sequence.apply(x, v0, steps, T is not None, beta, theta, reset, surrogate or arctan(), path)
         _check_end(V[-1])
         return Run(s, V[-1], V if trace else None)
     if out is not None and (out.shape != (steps, *shape) or out.dtype != x.dtype or not out.is_contiguous()):
-        raise ValueError(f"out is {tuple(out.shape)} {out.dtype}; it must be contiguous, {(steps, *shape)} {x.dtype}")
+        raise ValueError(
+            f"out is {tuple(out.shape)} {out.dtype}; it must be contiguous, {(steps, *shape)} {x.dtype}"
+        )
     if reset == "zero" and not bool(torch.isfinite(x).all()):  # here a reset could hide an infinite input
         raise ValueError("x holds NaN or infinity; every input must be finite")
     s = out if out is not None else x.new_empty(steps, *shape)
@@ -137,20 +146,27 @@ def _check_input(x: Tensor, T: int | None) -> tuple[int, torch.Size]:
 def _check_setting(beta: Any, theta: Any, reset: str, shape: torch.Size) -> tuple[Any, Any]:
     if reset not in RESETS:
         raise ValueError(f"reset = {reset!r} is not known; choose one of {', '.join(map(repr, RESETS))}")
-    checked = []
+    checked: list[Any] = []
     for name, value in (("beta", beta), ("theta", theta)):
+        if isinstance(value, float) and 0 < value <= 1:  # the usual case, without the cost of a tensor
+            checked.append(value)
+            continue
         number = torch.as_tensor(value)
         good = (number >= 0) & (number <= 1) if name == "beta" else (number > 0) & torch.isfinite(number)
         if not bool(good.all()):
-            raise ValueError(f"{name} = {value!r}; it must be {'in [0, 1]' if name == 'beta' else '> 0 and finite'}")
+            raise ValueError(
+                f"{name} = {value!r}; it must be {'in [0, 1]' if name == 'beta' else '> 0 and finite'}"
+            )
         if number.dim() and number.numel() > 1 and number.shape != shape:
-            raise ValueError(f"{name} has shape {tuple(number.shape)}; it must be one number or {tuple(shape)}")
+            raise ValueError(
+                f"{name} has shape {tuple(number.shape)}; it must be one number or {tuple(shape)}"
+            )
         checked.append(number if number.numel() > 1 else float(number))
     return checked[0], checked[1]
 
 
 def _check_end(v: Tensor) -> None:
-    # NaN never leaves a membrane, nor does infinity (but for "zero", checked before): the last one tells it all
+    # NaN never leaves a membrane, nor does infinity (but for "zero", checked before)
     if not bool(torch.isfinite(v).all()):
         raise ValueError("x holds NaN or infinity (or sums up to it); every input must be finite")
 
@@ -163,7 +179,9 @@ def _pick(x: Tensor, neurons: int, many: bool) -> str:
     return "numba" if fast.has_numba() else "torch"
 
 
-def _fill(x: Tensor, v: Tensor, beta: Any, theta: Any, reset: str, s: Tensor, V: Tensor | None, path: str) -> None:
+def _fill(
+    x: Tensor, v: Tensor, beta: Any, theta: Any, reset: str, s: Tensor, V: Tensor | None, path: str
+) -> None:
     """Fill s and V (T, ...) and move v (...) to its last value, by the chosen path."""
     T, N, code = s.shape[0], v.numel(), RESETS.index(reset)
     many = isinstance(beta, Tensor) or isinstance(theta, Tensor)
@@ -192,7 +210,9 @@ def _fill(x: Tensor, v: Tensor, beta: Any, theta: Any, reset: str, s: Tensor, V:
         path = "torch"
     if path == "numba":
         if not fast.has_numba():
-            raise ValueError("path = 'numba' needs the optional package numba; path = 'torch' gives the same bits")
+            raise ValueError(
+                "path = 'numba' needs the optional package numba; path = 'torch' gives the same bits"
+            )
         fast.run_numba(x2, v1, beta, theta, code, s2, V2)
     else:
         fast.run_torch(x2, v1, beta, theta, code, s2, V2)
@@ -201,8 +221,9 @@ def _fill(x: Tensor, v: Tensor, beta: Any, theta: Any, reset: str, s: Tensor, V:
 class _Sequence(torch.autograd.Function):
     """All steps as one node of the graph: the forward pass keeps only the membranes V.
 
-    Backward, from the last step: dL/dv(t) = h(v(t) - theta) dL/ds(t) + dL/dV(t) + beta dL/dv(t+1), where "zero" cuts
-    the last term at a spike; dL/dx(t) = dL/dv(t). A constant current gets the sum over t: the layer before it runs once.
+    Backward, from the last step: dL/dv(t) = h(v(t) - theta) dL/ds(t) + dL/dV(t) + beta dL/dv(t+1), where
+    "zero" cuts the last term at a spike; dL/dx(t) = dL/dv(t). A constant current gets the sum over t: the
+    layer before it runs once.
     """
 
     @staticmethod
@@ -220,26 +241,30 @@ class _Sequence(torch.autograd.Function):
         return s, V
 
     @staticmethod
-    def backward(ctx, g_s: Tensor | None, g_v: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(  # type: ignore[override]
+        ctx, g_s: Tensor | None, g_v: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         (V,) = ctx.saved_tensors
         static, beta, theta, reset, surrogate, path, shape = ctx.setting
         if g_s is None and g_v is None:
             return (None,) * 9
         T, code = V.shape[0], RESETS.index(reset)
-        flat = [None if g is None else g.reshape(T, -1) for g in (g_s, g_v)]
-        compiled = V.dtype == torch.float32 and V.device.type == "cpu" and path in ("auto", "numba") and fast.has_numba()
-        if compiled:
-            g_x = fast.back_numba(*flat, V.view(T, -1), beta, theta, code, surrogate.kind, surrogate.k, static)
+        g_s = None if g_s is None else g_s.reshape(T, -1)
+        g_v = None if g_v is None else g_v.reshape(T, -1)
+        plain = V.dtype == torch.float32 and V.device.type == "cpu" and path in ("auto", "numba")
+        back = (g_s, g_v, V.view(T, -1), beta, theta, code)
+        if plain and fast.has_numba():
+            g_x = fast.back_numba(*back, surrogate.kind, surrogate.k, static)
         else:
-            g_x = fast.back_torch(*flat, V.view(T, -1), beta, theta, code, surrogate.slope, static)
+            g_x = fast.back_torch(*back, surrogate.slope, static)
         return g_x.view(shape), *(None,) * 8
 
 
 class LIF(nn.Module):
     """A layer of LIF neurons with shared beta and theta.
 
-    forward(x (T, ...)) -> spikes (T, ...); forward(x (...), T) feeds the same current T times. `membrane=True` gives all
-    membranes V too. learn_beta: beta becomes a parameter (slower: step by step).
+    forward(x (T, ...)) -> spikes (T, ...); forward(x (...), T) feeds the same current T times.
+    `membrane=True` gives all membranes V too. learn_beta: beta becomes a parameter (slower: step by step).
     """
 
     def __init__(
@@ -271,5 +296,7 @@ class LIF(nn.Module):
         return (torch.stack(S), torch.stack(V)) if membrane else torch.stack(S)
 
     def extra_repr(self) -> str:
-        beta = f"{float(self.beta):g}" + (" learned" if isinstance(self.beta, Tensor) else "")
+        beta = f"{float(torch.as_tensor(self.beta).detach()):g}" + (
+            " learned" if isinstance(self.beta, Tensor) else ""
+        )
         return f"beta={beta}, theta={self.theta:g}, reset={self.reset!r}, {self.surrogate.kind}"

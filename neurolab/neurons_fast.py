@@ -6,14 +6,15 @@
 
 The neuron is `neurons.lif_step`: v is the membrane before its reset, s = v > theta. Nothing is checked here;
 `neurons.lif` does that. Rounding is the point: float32 must round after *every* product and sum, so a fused
-multiply-add (`torch.add(x, v, alpha=beta)`, numba's fastmath) is not used: it rounds once where snnTorch rounds twice.
+multiply-add (`torch.add(x, v, alpha=beta)`, numba's fastmath) is not used: it rounds once where snnTorch
+rounds twice.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from torch import Tensor
 
 SUBTRACT, SUBTRACT_FIRST, ZERO, NONE = 0, 1, 2, 3
 _SPLIT = 2.0**29 + 1  # 53 - 24 = 29: splits a double into its leading 24 bits and the rest
-_TILE = 65_536  # neurons: their membranes (256 KiB) stay in the second-level cache
+_TILE = 131_072  # neurons at a time: their membranes (512 KiB) stay in the second-level cache
+_STATIC_TILE = 2_048  # with a constant current: current and membranes (16 KiB) stay in the first-level cache
 
 
+@lru_cache(maxsize=1)
 def has_numba() -> bool:
     """True where the optional compiler is installed."""
     return importlib.util.find_spec("numba") is not None
@@ -65,11 +68,12 @@ def run_torch(x: Tensor, v: Tensor, beta: Any, theta: Any, reset: int, s: Tensor
 def run_python(x: list[float], v: float, beta: float, theta: float, reset: int) -> list[float]:
     """The membrane V (T) of one neuron, in plain floats that round as float32 does.
 
-    A Python float is a double with 53 bits; float32 has 24. The product or sum of two float32 numbers, rounded to
-    53 bits and then to 24, equals the one rounded to 24 bits at once, because 53 >= 2 * 24 + 2 (Figueroa 1995). For
-    the second rounding, Veltkamp's splitting (Dekker 1971): c = a (2^29 + 1); c - (c - a) is a to 24 bits. Ties go
-    to even as in hardware: at a tie a's low 28 bits are zero, so both c and c - a round towards even.
-    It has no float32 underflow or overflow: `python_is_exact` tells whether a run stayed clear of both.
+    A Python float is a double with 53 bits; float32 has 24. The product or sum of two float32 numbers,
+    rounded to 53 bits and then to 24, equals the one rounded to 24 bits at once, because 53 >= 2 * 24 + 2
+    (Figueroa 1995). For the second rounding, Veltkamp's splitting (Dekker 1971): c = a (2^29 + 1); c - (c -
+    a) is a to 24 bits. Ties go to even as in hardware: at a tie a's low 28 bits are zero, so both c and c - a
+    round towards even. It has no float32 underflow or overflow: `python_is_exact` tells whether a run stayed
+    clear of both.
     """
     V: list[float] = []
     add, K = V.append, _SPLIT
@@ -107,7 +111,7 @@ def python_is_exact(V: np.ndarray, v0: float, beta: float, theta: float) -> bool
     return bool(inside and 2.0**-60 < theta < 2.0**100)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _forward(reset: int, many: bool, trace: bool) -> Any:
     """Compiled forward pass; `many`: beta and theta differ by neuron; `trace`: the membrane is kept."""
     import numba
@@ -147,7 +151,7 @@ def _forward(reset: int, many: bool, trace: bool) -> Any:
     def run(x, v, s, V, beta, theta):  # type: ignore[no-untyped-def]
         T, N = s.shape
         moving = x.shape[0] == T
-        tile = N if N <= 2 * _TILE else _TILE
+        tile = min(N, _TILE if moving else _STATIC_TILE)
         for lo in range(0, N, tile):
             hi = min(lo + tile, N)
             b = beta[lo:hi] if many else beta
@@ -171,7 +175,7 @@ def _vector(value: Any, v: Tensor) -> np.ndarray:
     return value.detach().numpy() if isinstance(value, Tensor) else np.array([value], np.float32)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _backward(reset: int, kind: str, with_s: bool, with_v: bool, static: bool) -> Any:
     """Compiled backward pass through time for scalar beta and theta."""
     import numba
@@ -181,8 +185,8 @@ def _backward(reset: int, kind: str, with_s: bool, with_v: bool, static: bool) -
     @numba.njit(error_model="numpy")
     def slope(u, k):  # type: ignore[no-untyped-def]
         if kind == "sigmoid":
-            q = one / (one + np.exp(-k * u))
-            return k * q * (one - q)
+            e = np.exp(-k * abs(u))
+            return k * e / ((one + e) * (one + e))
         if kind == "fast sigmoid":
             d = one + k * abs(u)
             return one / (d * d)
@@ -219,9 +223,17 @@ def _backward(reset: int, kind: str, with_s: bool, with_v: bool, static: bool) -
 
 
 def back_numba(
-    g_s: Tensor | None, g_v: Tensor | None, V: Tensor, beta: float, theta: float, reset: int, kind: str, k: float, static: bool
+    g_s: Tensor | None,
+    g_v: Tensor | None,
+    V: Tensor,
+    beta: float,
+    theta: float,
+    reset: int,
+    kind: str,
+    k: float,
+    static: bool,
 ) -> Tensor:
-    """Gradient for x, (1, N) if static else (T, N), from those for the spikes and for the membrane, (T, N) each."""
+    """Gradient for x, (1, N) if static else (T, N), from those for spikes and membranes, (T, N) each."""
     T, N = V.shape
     g_x = torch.zeros(1, N) if static else torch.empty(T, N)
     none = np.empty((1, 0), np.float32)
@@ -234,7 +246,14 @@ def back_numba(
 
 
 def back_torch(
-    g_s: Tensor | None, g_v: Tensor | None, V: Tensor, beta: float, theta: float, reset: int, slope: Any, static: bool
+    g_s: Tensor | None,
+    g_v: Tensor | None,
+    V: Tensor,
+    beta: float,
+    theta: float,
+    reset: int,
+    slope: Any,
+    static: bool,
 ) -> Tensor:
     """As `back_numba`, in torch: slope(u) is the surrogate's bump."""
     g_x = torch.zeros_like(V) if g_s is None else g_s * slope(V - theta)

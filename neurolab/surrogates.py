@@ -1,8 +1,8 @@
 """Surrogates: what a spike's derivative is taken to be, so that spiking networks can learn.
 
-A spike is s = H(u) with u = v - theta, the membrane above its threshold. H's derivative is zero everywhere but
-at 0, where it does not exist. Training keeps H on the way forward and puts a bump h(u) in the derivative's place
-on the way back (Neftci, Mostafa and Zenke 2019). Four bumps are here:
+A spike is s = H(u) with u = v - theta, the membrane above its threshold. H's derivative is zero everywhere
+but at 0, where it does not exist. Training keeps H on the way forward and puts a bump h(u) in the
+derivative's place on the way back (Neftci, Mostafa and Zenke 2019). Four bumps are here:
 
     sigmoid           h(u) = k q (1 - q), q = 1 / (1 + exp(-k u))     (Zenke and Ganguli 2018)
     fast sigmoid      h(u) = 1 / (1 + k |u|)^2                         (Zenke and Ganguli 2018)
@@ -40,7 +40,7 @@ class _Spike(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A spike with a derivative: `surrogate(u)` is 1 where u > 0, else 0; its gradient is `surrogate.slope(u)`.
+    """A spike with a derivative: `surrogate(u)` is 1 where u > 0, else 0; its gradient is `.slope(u)`.
 
     kind: one of KINDS. k > 0: how narrow the bump is. ValueError for anything else.
     """
@@ -62,8 +62,8 @@ class Surrogate:
         """h(u) (...): the bump that stands in for the derivative."""
         k = self.k
         if self.kind == "sigmoid":
-            q = torch.sigmoid(k * u)
-            return k * q * (1 - q)
+            e = torch.exp(-k * u.abs())  # k q (1 - q), written so that nothing overflows or cancels
+            return k * e / (1 + e) ** 2
         if self.kind == "fast sigmoid":
             return 1 / (1 + k * u.abs()) ** 2
         if self.kind == "piecewise linear":
