@@ -1,0 +1,128 @@
+"""What the book adds to Sphinx: Thai beside English in the search, ``lang`` on Thai words, the download
+bar under each chapter's title, the explorer's scripts on the pages that use them, and nothing from
+other hosts. Loaded by ``book/_config.yml``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.search import SearchEnglish, languages
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+THAI = "\u0e00-\u0e7f"
+"""The Unicode block of the Thai script, vowel and tone marks included, for a character class."""
+
+_WORDS = re.compile(rf"[{THAI}]+|[^\W{THAI}]+")
+_THAI_RUN = re.compile(rf"[{THAI}]+(?:[ \u00a0]+[{THAI}]+)*")
+
+
+class SearchThaiEnglish(SearchEnglish):
+    """Index Thai runs whole and English words by their stems.
+
+    Thai writes no spaces between words, so a run of Thai letters goes into the index as it stands. The
+    browser cuts the *question* into words (``Intl.Segmenter``) and Sphinx's search finds each of them
+    inside the runs. Letters of the two scripts never share a term: "INT8แบบ" is two.
+    """
+
+    lang = "thai-english"
+    language_name = "Thai and English"
+
+    js_splitter_code = (Path(__file__).parent / "static" / "search_split.js").read_text(encoding="utf-8")
+
+    def split(self, input: str) -> list[str]:
+        """Thai runs and other words, in the order of the text."""
+        return _WORDS.findall(input)
+
+    def stem(self, word: str) -> str:
+        """English words by Porter's rules, as the browser does; Thai as it is."""
+        return word if word[:1] > "\u0dff" else super().stem(word)
+
+
+class thai(nodes.inline):
+    """Thai words inside other text: ``<span lang="th">``, for screen readers, fonts and line breaks."""
+
+
+def _open(translator: Any, node: nodes.Element) -> None:
+    translator.body.append('<span lang="th">')
+
+
+def _close(translator: Any, node: nodes.Element) -> None:
+    translator.body.append("</span>")
+
+
+def _pass(translator: Any, node: nodes.Element) -> None:
+    """Other writers show the words alone."""
+
+
+class MarkThai(SphinxPostTransform):
+    """Wrap Thai words in `thai` nodes, everywhere but in code and mathematics."""
+
+    default_priority = 900
+
+    def run(self, **kwargs: Any) -> None:
+        keep = (
+            nodes.literal,
+            nodes.literal_block,
+            nodes.math,
+            nodes.math_block,
+            nodes.raw,
+            nodes.comment,
+            thai,
+        )
+        for text in list(self.document.findall(nodes.Text)):
+            if not _THAI_RUN.search(text) or isinstance(text.parent, keep):
+                continue
+            parts: list[nodes.Node] = []
+            at = 0
+            for run in _THAI_RUN.finditer(text):
+                if run.start() > at:
+                    parts.append(nodes.Text(text[at : run.start()]))
+                parts.append(thai("", run.group()))
+                at = run.end()
+            if at < len(text):
+                parts.append(nodes.Text(text[at:]))
+            text.parent.replace(text, parts)
+
+
+def _page(
+    app: Sphinx, name: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Finish one page: its scripts, and the bar with the notebook to download under a chapter's title."""
+    context["script_files"] = [js for js in context.get("script_files", []) if "thebe" not in str(js)]
+    context["css_files"] = [css for css in context.get("css_files", []) if "thebe" not in str(css)]
+    body = context.get("body", "")
+    if 'class="nl-explorer"' in body:
+        style, script = (
+            context["pathto"](f"_static/explorer/explorer.{kind}", resource=True) for kind in ("css", "js")
+        )
+        context["metatags"] = (
+            f'{context.get("metatags", "")}\n<link rel="stylesheet" href="{style}" />\n'
+            f'<script defer src="{script}"></script>'
+        )
+    if name.startswith("chapters/"):
+        stem = name.removeprefix("chapters/")
+        link = context["pathto"](f"downloads/{stem}.ipynb", resource=True)
+        bar = (
+            f'<p class="chapter-bar"><a href="{link}" download="{stem}.ipynb">Download this chapter as a '
+            "notebook</a> <span>(.ipynb, for JupyterLab, Colab or VS Code)</span></p>"
+        )
+        number = f'<p class="chapter-number">Chapter {int(stem.split("_")[0])}</p>\n'
+        context["body"] = body.replace("<h1>", number + "<h1>", 1).replace("</h1>", "</h1>\n" + bar, 1)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything with Sphinx."""
+    languages[SearchThaiEnglish.lang] = SearchThaiEnglish
+    app.add_node(thai, html=(_open, _close), text=(_pass, _pass), gettext=(_pass, _pass))
+    app.add_post_transform(MarkThai)
+    app.connect("html-page-context", _page, priority=900)
+    return {
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+        "version": str(Path(__file__).stat().st_mtime_ns),
+    }
