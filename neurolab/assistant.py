@@ -39,6 +39,7 @@ from neurolab.transformer import Config, Transformer
 
 FOLDER = DATA / "assistant"
 WEIGHTS, TOKENIZER, CARD = "model.safetensors", "tokenizer.json", "card.json"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 class AssistantError(ValueError):
@@ -63,7 +64,9 @@ class Assistant:
         room = self.model.config.context
         for q, ids in zip(questions, prompts, strict=True):
             if len(ids) >= room:
-                raise ValueError(f"question of {len(ids)} tokens ({q[:40]!r}...): must be shorter than {room}")
+                raise ValueError(
+                    f"question of {len(ids)} tokens ({q[:40]!r}...): must be shorter than {room}"
+                )
         by_length: dict[int, list[int]] = {}
         for i, ids in enumerate(prompts):
             by_length.setdefault(len(ids), []).append(i)
@@ -77,7 +80,7 @@ class Assistant:
         return found
 
     def scores(self, questions: Sequence[Question]) -> dict[str, float]:
-        """Exact match, F1 (both in [0, 1]) and bits per byte of the right answers. Raises ValueError if empty."""
+        """Exact match, F1 (both in [0, 1]), bits per byte of the right answers. ValueError if empty."""
         if not questions:
             raise ValueError("questions []: must hold at least one question")
         got = self.answers([q.text for q in questions])
@@ -91,7 +94,7 @@ class Assistant:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows padded to one length: ids (B, L), and which tokens are predicted: the answer and its end (B, L)."""
+    """Rows padded to one length: ids (B, L); which tokens are predicted, the answer and END (B, L)."""
 
     ids: Tensor
     answer: Tensor
@@ -120,16 +123,14 @@ def answer_loss(model: Transformer, batch: Batch, reduction: str = "mean") -> Te
 def bits_per_answer_byte(model: Transformer, tokenizer: Tokenizer, questions: Sequence[Question]) -> float:
     """Bits that the model spends on the right answers (END included), per byte of their UTF-8 text."""
     rows = sorted((encode_pair(tokenizer, q.text, q.answer) for q in questions), key=lambda row: len(row[0]))
-    nats = sum(
-        answer_loss(model, collate(rows[i : i + 256]), "sum").item() for i in range(0, len(rows), 256)
-    )
+    nats = sum(answer_loss(model, collate(rows[i : i + 256]), "sum").item() for i in range(0, len(rows), 256))
     return nats / math.log(2) / sum(len(q.answer.encode()) for q in questions)
 
 
 def load(folder: Path | None = None) -> Assistant:
     """Read the assistant from its folder and check it.
 
-    Raises AssistantError that names the file and what is wrong: missing, truncated, changed (hash), wrong shape.
+    Raises AssistantError that names the file and what is wrong: missing, truncated, changed, wrong shape.
     """
     folder = folder or FOLDER
     for name in (CARD, WEIGHTS, TOKENIZER):
@@ -151,7 +152,8 @@ def load(folder: Path | None = None) -> Assistant:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise AssistantError(
-                f"{folder / WEIGHTS}: tensor {name!r} has shape {found.get(name)}, the card says {wanted.get(name)}"
+                f"{folder / WEIGHTS}: tensor {name!r} has shape {found.get(name)}, "
+                f"the card says {wanted.get(name)}"
             )
     for name in (WEIGHTS, TOKENIZER):
         digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -164,18 +166,21 @@ def load(folder: Path | None = None) -> Assistant:
     return Assistant(model.eval(), load_tokenizer(folder / TOKENIZER), card)
 
 
+SCHEDULE = Schedule(warmup=100, stay=2000, cool=4000, watch="exact_match", least=0.002, patience=4)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the assistant is trained. Rates are those of Muon (matrices) and AdamW (embeddings and norms)."""
 
     seed: int = 0
     batch: int = 256
-    rate_matrices: float = 0.004
+    rate_matrices: float = 0.008
     rate_rest: float = 0.004
-    decay: float = 0.0
+    decay: float = 0.05
     threads: int = 2
-    schedule: Schedule = Schedule(warmup=200, stay=6000, cool=2000, watch="exact_match", least=0.002, patience=3)
-    every: int = 500
+    schedule: Schedule = SCHEDULE
+    every: int = 250
 
 
 def optimisers(model: Transformer, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -193,7 +198,8 @@ def optimisers(model: Transformer, recipe: Recipe) -> list[torch.optim.Optimizer
 class Rows:
     """The training rows in a new order each epoch; `at(step)` is a pure function of the step.
 
-    Rows are shuffled, then sorted by length within windows of 16 batches (little padding), then the batches are shuffled.
+    Rows are shuffled, then sorted by length within windows of 16 batches (little padding), then the batches
+    are shuffled.
     """
 
     def __init__(self, rows: Sequence[tuple[list[int], int]], batch: int, seed: int) -> None:
@@ -229,7 +235,7 @@ def train(
 ) -> Assistant | None:
     """Train the assistant and write it to `folder` (the shipped one by default); None if stopped early.
 
-    An interrupted run goes on from `folder`/checkpoint.safetensors; the finished one deletes it.
+    An interrupted run goes on from `folder`/CHECKPOINT; the finished one deletes it.
     """
     folder, recipe, config = folder or FOLDER, recipe or Recipe(), config or Config()
     folder.mkdir(parents=True, exist_ok=True)
@@ -249,7 +255,7 @@ def train(
     def evaluate(net: torch.nn.Module) -> dict[str, float]:
         return Assistant(net, tokenizer, {}).scores(watched)  # type: ignore[arg-type]
 
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint = folder / CHECKPOINT
     history = fit(
         model,
         loss_of,
@@ -282,7 +288,7 @@ def write(assistant: Assistant, folder: Path, recipe: Recipe, history: History) 
         unknown["false_answers"] = 1 - unknown["exact_match"]
     card = {
         "name": "the assistant",
-        "about": "A decoder-only Transformer that answers questions made from Unicode CLDR, in Thai and English.",
+        "about": "A decoder-only Transformer that answers questions made from CLDR, in Thai and English.",
         "licence": "MIT (code and weights); CLDR data under the Unicode License v3",
         "data": facts.card(),
         "model": {"config": asdict(assistant.model.config), "parameters": assistant.model.parameters_count()},
@@ -293,6 +299,8 @@ def write(assistant: Assistant, folder: Path, recipe: Recipe, history: History) 
         "machine": {"processor": processor(), "threads": recipe.threads},
         "date": time.strftime("%Y-%m-%d"),
         "command": "neurolab train",
-        "sha256": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, TOKENIZER)},
+        "sha256": {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, TOKENIZER)
+        },
     }
     (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

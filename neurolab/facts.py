@@ -1,10 +1,10 @@
 """Questions and answers in Thai and English, made from the Unicode CLDR data that Babel carries.
 
 A *fact* is one thing to know: that the territory TH uses the Thai Baht, or that the script Thai is
-called อักษรไทย. A *question* asks for a fact in one language, in one of five phrasings:
+called อักษรไทย. A *question* asks for a fact in one language, in one of six phrasings:
 
-- phrasings 0 to 3 are trained, but for one that rotates with the fact and language: `held_out`;
-- phrasing 4 is never trained: `new_template`;
+- phrasings 0 to 4 are trained, but for one that rotates with the fact and language: `held_out`;
+- phrasing 5 is never trained: `new_template`;
 - some facts are trained in one language only and asked in the other: `one_language`;
 - names that are invented or left out of the data are to be answered "I don't know": `unknown`.
 
@@ -32,11 +32,12 @@ LANGUAGES: tuple[Language, Language] = ("th", "en")
 SPLITS = ("train", "dev", "held_out", "new_template", "one_language", "unknown")
 UNKNOWN: dict[Language, str] = {"th": "ไม่ทราบ", "en": "I don't know"}
 SEED = 20
+PHRASINGS = 6  # of each relation and language; the last is never trained
 
 LEFT_OUT = 0.04  # share of names that appear in no fact
 ONE_LANGUAGE = 0.06  # share of one-way facts trained in one language only
 DEV = 0.05  # share of held-out questions that training may look at to know when to stop
-INVENTED = 900  # invented names
+INVENTED = 1400  # invented names
 
 KINDS: dict[str, dict[Language, str]] = {
     "territory": {"en": "territory", "th": "ดินแดน"},
@@ -55,6 +56,7 @@ NAME: dict[Language, tuple[str, ...]] = {
         "How do you say {n} in {T}?",
         "Give the {T} name of {n}.",
         "Translate the name of {n} into {T}.",
+        "Which {T} name does {n} have?",
         "What is the {T} name of {n}?",
     ),
     "th": (
@@ -63,6 +65,7 @@ NAME: dict[Language, tuple[str, ...]] = {
         "ขอชื่อ{T}ของ{n}",
         "แปลชื่อ{n} เป็น{T}",
         "ชื่อ{T}ของ{n} คืออะไร",
+        "{n} มีชื่อ{T}ว่าอะไร",
     ),
 }
 TARGET: dict[Language, dict[Language, str]] = {
@@ -73,7 +76,7 @@ TARGET: dict[Language, dict[Language, str]] = {
 
 @dataclass(frozen=True)
 class Relation:
-    """What a fact says: `subject` and `object` are kinds of names; five phrasings a language."""
+    """What a fact says: `subject` and `object` are kinds of names; six phrasings a language."""
 
     subject: str
     object: str
@@ -82,7 +85,8 @@ class Relation:
 
 
 RELATIONS: dict[str, Relation] = {
-    f"name of {kind}": Relation(kind, kind, f"the name of a {kind} in the other language", NAME) for kind in KINDS
+    f"name of {kind}": Relation(kind, kind, f"the name of a {kind} in the other language", NAME)
+    for kind in KINDS
 } | {
     "currency used": Relation(
         "territory",
@@ -94,6 +98,7 @@ RELATIONS: dict[str, Relation] = {
                 "Which currency is used in {n}?",
                 "Name the currency of {n}.",
                 "In {n}, which money do people use?",
+                "With which currency do people pay in {n}?",
                 "Which currency do people use in {n}?",
             ),
             "th": (
@@ -101,6 +106,7 @@ RELATIONS: dict[str, Relation] = {
                 "สกุลเงินของ{n} คืออะไร",
                 "ขอชื่อสกุลเงินของ{n}",
                 "คนใน{n} ใช้เงินสกุลใด",
+                "ใน{n} ใช้สกุลเงินใด",
                 "สกุลเงินที่ใช้ใน{n} คืออะไร",
             ),
         },
@@ -115,6 +121,7 @@ RELATIONS: dict[str, Relation] = {
                 "Name the main official language of {n}.",
                 "In {n}, what is the main official language?",
                 "Which official language do most people in {n} speak?",
+                "Which language is official in {n}?",
                 "Which language is the main official language of {n}?",
             ),
             "th": (
@@ -122,6 +129,7 @@ RELATIONS: dict[str, Relation] = {
                 "ขอชื่อภาษาราชการหลักของ{n}",
                 "ใน{n} ภาษาราชการหลักคือภาษาอะไร",
                 "{n} ใช้ภาษาใดเป็นภาษาราชการหลัก",
+                "ใน{n} ใช้ภาษาราชการใด",
                 "ภาษาใดเป็นภาษาราชการหลักของ{n}",
             ),
         },
@@ -136,6 +144,7 @@ RELATIONS: dict[str, Relation] = {
                 "Where is {n}?",
                 "Name the territory of {n}.",
                 "To which territory does {n} belong?",
+                "Which territory does {n} lie in?",
                 "In which territory is {n}?",
             ),
             "th": (
@@ -143,6 +152,7 @@ RELATIONS: dict[str, Relation] = {
                 "{n} อยู่ที่ไหน",
                 "ขอชื่อดินแดนของ{n}",
                 "{n} เป็นของดินแดนใด",
+                "ดินแดนที่มี{n} คือดินแดนใด",
                 "{n} ตั้งอยู่ในดินแดนใด",
             ),
         },
@@ -157,6 +167,7 @@ RELATIONS: dict[str, Relation] = {
                 "Give the ISO code of {n}.",
                 "How is {n} abbreviated?",
                 "Which three letters stand for {n}?",
+                "Which ISO code does {n} have?",
                 "What is the ISO code of {n}?",
             ),
             "th": (
@@ -164,6 +175,7 @@ RELATIONS: dict[str, Relation] = {
                 "ขอรหัส ISO ของ{n}",
                 "{n} ย่อว่าอย่างไร",
                 "{n} ใช้อักษรย่อสามตัวใด",
+                "{n} มีรหัส ISO ว่าอะไร",
                 "รหัส ISO ของ{n} คืออะไร",
             ),
         },
@@ -178,6 +190,7 @@ RELATIONS: dict[str, Relation] = {
                 "What script does {n} use?",
                 "Name the script of {n}.",
                 "With which script do people write {n}?",
+                "Which script belongs to {n}?",
                 "In which script is {n} written?",
             ),
             "th": (
@@ -185,6 +198,7 @@ RELATIONS: dict[str, Relation] = {
                 "{n} ใช้อักษรใด",
                 "ขอชื่ออักษรของ{n}",
                 "คนเขียน{n} ด้วยอักษรใด",
+                "อักษรของ{n} คืออะไร",
                 "{n} เขียนด้วยอักษรใด",
             ),
         },
@@ -247,7 +261,23 @@ def names() -> dict[str, dict[str, dict[Language, str]]]:
         "city": dict(cities),
         "unit": {c: (d.get("long"), units_th.get(c, {}).get("long")) for c, d in units_en.items()},
     }
-    pseudo = {"XA", "XB", "ZZ", "EZ", "UN", "QO", "mul", "und", "zxx", "Zxxx", "Zyyy", "Zzzz", "Zinh", "XXX", "XTS"}
+    pseudo = {
+        "XA",
+        "XB",
+        "ZZ",
+        "EZ",
+        "UN",
+        "QO",
+        "mul",
+        "und",
+        "zxx",
+        "Zxxx",
+        "Zyyy",
+        "Zzzz",
+        "Zinh",
+        "XXX",
+        "XTS",
+    }
     clean: dict[str, dict[str, dict[Language, str]]] = {}
     for kind, entries in raw.items():
         good = {
@@ -257,9 +287,7 @@ def names() -> dict[str, dict[str, dict[Language, str]]]:
         }
         count_en, count_th = Counter(a for a, _ in good.values()), Counter(b for _, b in good.values())
         clean[kind] = {
-            code: {"en": a, "th": b}
-            for code, (a, b) in good.items()
-            if count_en[a] == 1 and count_th[b] == 1
+            code: {"en": a, "th": b} for code, (a, b) in good.items() if count_en[a] == 1 and count_th[b] == 1
         }
     return clean
 
@@ -273,7 +301,9 @@ def left_out(kind: str, key: str) -> bool:
 def facts() -> tuple[Fact, ...]:
     """All facts, sorted; a translation counts once, though it is asked in both directions."""
     known = {k: {c: n for c, n in v.items() if not left_out(k, c)} for k, v in names().items()}
-    found = [Fact(f"name of {kind}", code, n, n) for kind, entries in known.items() for code, n in entries.items()]
+    found = [
+        Fact(f"name of {kind}", code, n, n) for kind, entries in known.items() for code, n in entries.items()
+    ]
 
     def one_way(relation: str, key: str, target: dict[Language, str] | None) -> None:
         subject = known[RELATIONS[relation].subject].get(key)
@@ -306,15 +336,15 @@ def facts() -> tuple[Fact, ...]:
 def ask(relation: str, language: Language, phrasing: int, name: str, into: Language | None = None) -> str:
     """The text of a question.
 
-    `relation` is a key of RELATIONS, `phrasing` 0 to 4, `name` the subject as the reader would write it, `into` the
-    language to translate to (name relations only). Raises ValueError on anything else.
+    `relation` is a key of RELATIONS, `phrasing` 0 to 5, `name` the subject as the reader would write it,
+    `into` the language to translate to (name relations only). Raises ValueError on anything else.
     """
     if relation not in RELATIONS:
         raise ValueError(f"relation {relation!r}: must be one of {sorted(RELATIONS)}")
     if language not in LANGUAGES:
         raise ValueError(f"language {language!r}: must be 'th' or 'en'")
-    if not 0 <= phrasing <= 4:
-        raise ValueError(f"phrasing {phrasing}: must be 0 to 4")
+    if not 0 <= phrasing < PHRASINGS:
+        raise ValueError(f"phrasing {phrasing}: must be 0 to {PHRASINGS - 1}")
     if not name.strip():
         raise ValueError("name '': must not be empty")
     kind = KINDS[RELATIONS[relation].subject][language]
@@ -339,11 +369,11 @@ def _ways(fact: Fact) -> list[tuple[Language, str, str, Language | None]]:
 def _questions_of(fact: Fact) -> list[Question]:
     made = []
     for lang, name, answer, into in _ways(fact):
-        rotating = int(draw("held out", fact.relation, fact.key, lang, into) * 4)
-        for phrasing in range(5):
+        rotating = int(draw("held out", fact.relation, fact.key, lang, into) * (PHRASINGS - 1))
+        for phrasing in range(PHRASINGS):
             if lang not in fact.trained_in:
                 split = "one_language"
-            elif phrasing == 4:
+            elif phrasing == PHRASINGS - 1:
                 split = "new_template"
             elif phrasing == rotating:
                 dev = draw("dev", fact.relation, fact.key, lang, into) < DEV
@@ -374,14 +404,18 @@ def invented_names(kind: str, language: Language, count: int) -> list[str]:
 
 
 def _unknown_questions() -> list[Question]:
-    """Questions without an answer: half of the names are trained on, the other half only asked in the test."""
+    """Questions without an answer: half of the names are trained on,
+    the other half only asked in the test.
+    """
     total = sum(len(entries) for entries in names().values())
     subjects: list[tuple[str, str, dict[Language, str]]] = []
     for kind, entries in names().items():
         subjects += [(kind, f"left out {code}", n) for code, n in entries.items() if left_out(kind, code)]
         count = max(4, round(INVENTED * len(entries) / total))
         made = [invented_names(kind, lang, count) for lang in LANGUAGES]
-        subjects += [(kind, f"invented {i}", {"th": a, "en": b}) for i, (a, b) in enumerate(zip(*made, strict=True))]
+        subjects += [
+            (kind, f"invented {i}", {"th": a, "en": b}) for i, (a, b) in enumerate(zip(*made, strict=True))
+        ]
     found = []
     for kind, key, name in subjects:
         for_test = draw("unknown test", kind, key) < 0.5
@@ -389,7 +423,7 @@ def _unknown_questions() -> list[Question]:
             if spec.subject != kind:
                 continue
             for lang, subject, _, into in _ways(Fact(relation, key, name, name)):
-                phrasing = int(draw("unknown phrasing", relation, key, lang, into) * 4)
+                phrasing = int(draw("unknown phrasing", relation, key, lang, into) * (PHRASINGS - 1))
                 text = ask(relation, lang, phrasing, subject, into)
                 split = "unknown" if for_test else "train"
                 found.append(Question(text, UNKNOWN[lang], lang, relation, key, phrasing, split))

@@ -19,20 +19,21 @@ from neurolab.facts import KINDS
 PAD, ANSWER, END = "<pad>", "<answer>", "<end>"
 PAD_ID, ANSWER_ID, END_ID = 0, 1, 2
 
-# Thai is written without spaces, so a kind ("ภาษา") is cut from the name that follows it: the name then has the same
-# tokens wherever it stands. What is left is cut into words, each with the space before it.
-_KINDS_TH = "|".join(sorted((k["th"] for k in KINDS.values()), key=len, reverse=True))
+# Thai is written without spaces, so the kinds ("ภาษา") and the two languages' names are cut from what stands
+# beside them: a name then has the same tokens wherever it stands. The rest is cut into words, each with the
+# space before it.
+_CUT_TH = "|".join([*(k["th"] for k in KINDS.values()), "ไทย", "อังกฤษ"])
 _WORDS = r" ?[\p{L}\p{M}\p{N}]+| ?[^\s\p{L}\p{M}\p{N}]+|\s+"
 
 
 def train_tokenizer(texts: Iterable[str], size: int = 1024) -> Tokenizer:
-    """Learn a byte-level BPE of `size` tokens from `texts`. Any text can be encoded and comes back unchanged."""
+    """Learn a byte-level BPE of `size` tokens from `texts`. Any text can be encoded and comes back."""
     if size < 259:
         raise ValueError(f"size {size}: must be at least 259 (256 bytes and 3 special tokens)")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(_KINDS_TH), "isolated"),
+            pre_tokenizers.Split(Regex(_CUT_TH), "isolated"),
             pre_tokenizers.Split(Regex(_WORDS), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
@@ -98,8 +99,8 @@ def normalise(text: str) -> str:
 def cut(text: str) -> list[str]:
     """The tokens that F1 counts: words between spaces, as in SQuAD; inside Thai, character clusters.
 
-    Thai has no spaces between words. A cluster is a consonant with the vowels and marks written around it, the unit
-    that cannot be split when reading, so F1 gives part marks for part of a name without needing a dictionary.
+    Thai has no spaces between words. A cluster is a consonant with its vowels and marks, the unit that
+    cannot be split when reading, so F1 gives part marks for part of a name without a dictionary.
     """
     return [piece for word in normalise(text).split() for piece in _THAI_CLUSTER.findall(word)]
 

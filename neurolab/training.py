@@ -1,7 +1,7 @@
-"""One training loop for the whole course: seeded, resumable, with a learning rate that cools when progress stops.
+"""One training loop for the whole course: seeded, resumable, with a rate that cools when progress stops.
 
 A batch is a pure function of the step, so a run that was interrupted continues as if it had not been: the
-checkpoint holds the weights, the optimisers' state and the history, in one safetensors file written atomically.
+checkpoint holds weights, optimisers' state and history, in one safetensors file written atomically.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class History:
     evaluations: list[dict[str, float]] = field(default_factory=list)
 
     def stalled(self, schedule: Schedule) -> bool:
-        """Whether the best of the last `patience` evaluations is less than `least` above the best before them."""
+        """Whether the best of the last `patience` evaluations is less than `least` above the best before."""
         if schedule.watch is None or len(self.evaluations) <= schedule.patience:
             return False
         seen = [e[schedule.watch] for e in self.evaluations]
@@ -88,9 +88,9 @@ def fit(
 ) -> History:
     """Train `model` in place and return the history.
 
-    `loss_of(model, step)` gives the scalar loss of that step's batch; `evaluate(model)` gives figures, among them
-    `schedule.watch`; both are called with the model in the right mode. With `checkpoint` the run is saved every
-    `every` steps and resumed if the file is there. `stop_after` ends this call early (the run can be resumed).
+    `loss_of(model, step)` gives the scalar loss of that step's batch; `evaluate(model)` gives figures, among
+    them `schedule.watch`; both get the model in the right mode. With `checkpoint` the run is saved
+    every `every` steps and resumed if the file is there. `stop_after` ends this call early.
     Raises ValueError if the loss is not finite or the checkpoint belongs to another model.
     """
     history = History(cooling_from=schedule.stay)
@@ -156,7 +156,7 @@ def save_checkpoint(
     rates: list[list[float]],
     history: History,
 ) -> None:
-    """Write weights, optimiser state and history to one file, so that a crash leaves the old one or the new one."""
+    """Write weights, optimiser state and history to one file; a crash leaves the old one or the new one."""
     tensors = {f"model.{k}": v.detach().clone() for k, v in model.state_dict().items()}
     for i, optimiser in enumerate(optimisers):
         for j, p in enumerate(p for group in optimiser.param_groups for p in group["params"]):
@@ -169,7 +169,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimisers: list[torch.optim.Optimizer]) -> History:
-    """Put a saved run back into `model` and `optimisers`. Raises ValueError that names the file and what is wrong."""
+    """Put a saved run back into `model` and `optimisers`. ValueError names the file and what is wrong."""
     try:
         with safe_open(path, framework="pt") as file:
             meta = file.metadata() or {}

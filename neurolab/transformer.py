@@ -1,8 +1,8 @@
 """The course's Transformer: a decoder small enough to read in one sitting.
 
-Pre-LayerNorm blocks (Xiong et al., 2020), GELU, softmax attention (Vaswani et al., 2017), learned positions, and an
-output layer tied to the embedding. Shapes: B sequences, L tokens, D width, H heads of size E = D / H, V tokens in the
-vocabulary, M tokens seen so far (cache and new ones together).
+Pre-LayerNorm blocks (Xiong et al., 2020), GELU, softmax attention (Vaswani et al., 2017), learned positions,
+and an output layer tied to the embedding. Shapes: B sequences, L tokens, D width, H heads of size E = D / H,
+V tokens in the vocabulary, M tokens seen so far (cache and new ones together).
 """
 
 from __future__ import annotations
@@ -51,8 +51,10 @@ class Attention(nn.Module):
         """(B, L, D) -> (B, H, L, E)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """x (B, L, D), past keys and values (B, H, M - L, E) -> output (B, L, D), keys and values (B, H, M, E)."""
+    def forward(
+        self, x: Tensor, past: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """x (B, L, D), past keys, values (B, H, M - L, E) -> output (B, L, D), keys, values (B, H, M, E)."""
         q, k, v = self.split(self.query(x)), self.split(self.key(x)), self.split(self.value(x))
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
@@ -89,7 +91,9 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(config.width)
         self.feed_forward = FeedForward(config)
 
-    def forward(self, x: Tensor, past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, x: Tensor, past: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """x (B, L, D) -> the same shape, and this layer's keys and values."""
         y, present = self.attention(self.norm1(x), past)
         x = x + y
@@ -136,9 +140,9 @@ class Transformer(nn.Module):
 
     @torch.inference_mode()
     def generate(self, ids: Tensor, end: int, limit: int = 64, use_cache: bool = True) -> Tensor:
-        """Greedy decoding: ids (B, L) of prompts of one length -> (B, N) new tokens, `end` repeated once reached.
+        """Greedy decoding: ids (B, L) of prompts of one length -> (B, N) new tokens, then `end` repeated.
 
-        With the cache each step reads one token; without it, the whole sequence again. Both give the same tokens.
+        With the cache each step reads one token; without it, the whole sequence. Both give the same tokens.
         """
         limit = min(limit, self.config.context - ids.shape[1])
         made = ids.new_empty((ids.shape[0], 0))
