@@ -31,11 +31,12 @@ class FigureError(ValueError):
 def layout(**extra: Any) -> go.Layout:
     """The house layout: legend on top, small margins, transparent ground; ``extra`` is passed to `go.Layout`.
 
-    Text, grid and axis colours are left out on purpose: the browser sets them from the page's theme.
+    Text, grid and axis colours are left out on purpose: the browser sets them from the page's theme, and the
+    upper margin from what stands there (title, legend, or nothing).
     """
     style = go.Layout(
         height=380,
-        margin={"l": 56, "r": 16, "t": 48, "b": 52},
+        margin={"l": 56, "r": 16, "b": 48},
         colorway=[COLOURS[name] for name in ("blue", "vermillion", "green", "orange", "purple", "sky")],
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
         hovermode="closest",

@@ -1,7 +1,8 @@
 // The explorer: a figure that follows its controls. One module for the notebook (through anywidget, asking the
 // kernel) and for a static page (reading a grid that the page carries). No other library than Plotly, loaded once.
 
-const INK = "#1b1f24"; // neurolab.figures.COLOURS["ink"]: stands for the page's text colour, light or dark
+// neurolab.figures.COLOURS that a theme replaces: the ink is its text colour, the blue is too dark on a dark page.
+const SWAPS = { "#1b1f24": "--nl-ink", "#0072b2": "--nl-blue" };
 const DESCRIBE = "describe()";
 const TYPES = {
   u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array,
@@ -187,6 +188,8 @@ class View {
     delete this.layout.width;
     this.layout.autosize = true;
     this.layout.dragmode ??= false; // a finger on the figure scrolls the page
+    const legend = this.layout.showlegend ?? this.data.length > 1;
+    this.layout.margin = { t: this.layout.title?.text ? 64 : legend ? 40 : 16, ...this.layout.margin };
     this.inks = [];
     this.findInk(this.data);
     this.findInk(this.layout);
@@ -261,16 +264,16 @@ class View {
   async open() {
     this.Plotly = await this.source.plotly();
     if (this.stop.signal.aborted) return;
-    if (this.result) this.apply(this.result);
     this.theme();
+    if (this.result) this.apply(this.result);
     await this.Plotly.newPlot(this.figure, this.data, this.layout, CONFIG);
     this.ready = true;
-    this.mark();
+    this.mark(this.source.drawn);
     this.follow();
   }
 
   // A result came: put its values where `changes` says and let Plotly redraw what differs.
-  async draw(result, sentence) {
+  async draw(result, sentence, values) {
     this.result = result;
     this.say(sentence);
     if (!this.ready) return;
@@ -278,7 +281,7 @@ class View {
       this.apply(result);
       await this.Plotly.react(this.figure, this.data, this.layout, CONFIG);
       this.fail("");
-      this.mark();
+      this.mark(values);
     } catch (error) {
       this.fail(String(error));
     }
@@ -292,8 +295,8 @@ class View {
   }
 
   // What the figure now shows, for tests and for the latency benchmark.
-  mark() {
-    this.root.dataset.drawn = JSON.stringify(this.source.drawn ?? {});
+  mark(values) {
+    this.root.dataset.drawn = JSON.stringify(values);
   }
 
   say(sentence) {
@@ -320,13 +323,13 @@ class View {
   findInk(thing) {
     for (const [key, value] of Object.entries(thing)) {
       if (typeof value === "string") {
-        if (value.toLowerCase() === INK) this.inks.push([thing, key]);
+        if (value.toLowerCase() in SWAPS) this.inks.push([thing, key, value]);
       } else if (value && typeof value === "object" && !ArrayBuffer.isView(value)) this.findInk(value);
     }
   }
 
   inked(value) {
-    const one = (text) => (typeof text === "string" && text.toLowerCase() === INK ? this.colours.ink : text);
+    const one = (text) => (typeof text === "string" ? (this.swaps[text.toLowerCase()] ?? text) : text);
     return Array.isArray(value) && typeof value[0] === "string" ? value.map(one) : one(value);
   }
 
@@ -334,7 +337,6 @@ class View {
     const style = getComputedStyle(this.root);
     const colour = (name) => style.getPropertyValue(name).trim();
     const [ink, muted, grid, ground] = ["--nl-ink", "--nl-muted", "--nl-grid", "--nl-ground"].map(colour);
-    this.colours = { ink, muted, grid, ground };
     const axis = {
       gridcolor: grid, linecolor: muted, tickcolor: muted, zerolinecolor: grid, zerolinewidth: 1,
       tickfont: { color: muted }, title: { font: { color: ink }, standoff: 10 }, automargin: true,
@@ -353,12 +355,13 @@ class View {
       },
       data: { heatmap: maps, contour: maps, histogram2d: maps },
     };
-    for (const [thing, key] of this.inks) thing[key] = ink;
-    return JSON.stringify(this.colours);
+    this.swaps = Object.fromEntries(Object.entries(SWAPS).map(([name, variable]) => [name, colour(variable)]));
+    for (const [thing, key, name] of this.inks) thing[key] = this.inked(name);
+    return JSON.stringify([ink, muted, grid, ground]);
   }
 
   follow() {
-    let colours = JSON.stringify(this.colours);
+    let colours = this.theme();
     const restyle = () => {
       const now = this.theme();
       if (now === colours) return;
@@ -400,6 +403,16 @@ class View {
 
 const PATIENCE = 10_000; // ms after which a move that was never answered no longer holds up the next one
 
+// anywidget gives a module two seconds from the model's birth; later, it drops every message to that model for good
+// ("Failed to initialize model"). A notebook reopened on a busy machine takes longer, and its slider would be dead.
+// By the time this runs the module is here: take the comm's messages without that gate.
+async function keepListening(model) {
+  const raw = await model.widget_manager.get_model(model.get("_comm_id"));
+  const widgetModel = Object.getPrototypeOf(Object.getPrototypeOf(raw)); // DOMWidgetModel.prototype, above AnyModel
+  if (!raw.comm || typeof widgetModel._handle_comm_msg !== "function") return;
+  raw.comm.on_msg((message) => widgetModel._handle_comm_msg.call(raw, message));
+}
+
 class Live {
   constructor(model) {
     this.model = model;
@@ -411,7 +424,9 @@ class Live {
     this.held = {}; // key -> last array, for results that say "same"
     this.views = new Set();
     model.on("msg:custom", (content, buffers) => this.receive(content, buffers));
-    this.hello();
+    keepListening(model)
+      .catch((error) => console.debug("[neurolab] messages stay with anywidget:", error))
+      .finally(() => this.hello());
   }
 
   hello() {
@@ -477,7 +492,7 @@ class Live {
     this.result = result;
     this.sentence = content.describe;
     this.drawn = content.values;
-    this.views.forEach((view) => view.draw(result, content.describe));
+    this.views.forEach((view) => view.draw(result, content.describe, content.values));
   }
 
   // Entries -> {key: value}; undefined when "same" names an array that this page never had.
@@ -504,7 +519,7 @@ export default () => {
     },
     render({ el }) {
       const view = new View(make("div", "", el), live.spec, live);
-      if (live.result) view.draw(live.result, live.sentence);
+      if (live.result) view.draw(live.result, live.sentence, live.drawn);
       live.views.add(view);
       view.open().catch((error) => view.fail(String(error)));
       return () => {
@@ -534,7 +549,7 @@ class Page {
     this.values = values;
     this.drawn = values;
     const { [DESCRIBE]: sentence, ...result } = this.grid.at(this.number(values));
-    this.view.draw(result, sentence);
+    this.view.draw(result, sentence, values);
   }
 
   // Place of a setting in the grid: the last control runs fastest.
