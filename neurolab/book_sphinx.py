@@ -6,6 +6,7 @@ other hosts. Loaded by ``book/_config.yml``.
 from __future__ import annotations
 
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.search import SearchEnglish, languages
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from neurolab.road import ROAD
 
 THAI = "\u0e00-\u0e7f"
 """The Unicode block of the Thai script, vowel and tone marks included, for a character class."""
@@ -112,7 +115,25 @@ def _page(
             "notebook</a> <span>(.ipynb, for JupyterLab, Colab or VS Code)</span></p>"
         )
         number = f'<p class="chapter-number">Chapter {int(stem.split("_")[0])}</p>\n'
-        context["body"] = body.replace("<h1>", number + "<h1>", 1).replace("</h1>", "</h1>\n" + bar, 1)
+        body = body.replace("<h1>", number + "<h1>", 1).replace("</h1>", "</h1>\n" + bar, 1)
+    context["body"] = body.replace('<div id="book-road"></div>', _road(context, app.env.found_docs))
+
+
+def _road(context: dict[str, Any], chapters: set[str]) -> str:
+    """The nine chapters as a list; those that are in this book are links."""
+    items = []
+    for number, file, title, question in ROAD:
+        page = f"chapters/{number:02d}_{file}"
+        words = (
+            f'<span class="road-title">{escape(title)}</span>'
+            f'<span class="road-question">{escape(question)}</span>'
+        )
+        if page in chapters:
+            words = f'<a href="{context["pathto"](page)}">{words}</a>'
+        else:
+            words = f'<div>{words}<span class="road-later">to come</span></div>'
+        items.append(f'<li value="{number}">{words}</li>')
+    return f'<ol class="book-road" start="0">{"".join(items)}</ol>'
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
