@@ -8,17 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-CHAPTERS = {
-    0: "Start",
-    1: "Encoding",
-    2: "Leaky integrate-and-fire",
-    3: "Attention",
-    4: "Quantization",
-    5: "Pruning",
-    6: "Dynamic sparsity",
-    7: "Mobile export",
-    8: "Benchmarking",
-}
+from neurolab.road import ROAD
+
+CHAPTERS = {number: title for number, _, title, _ in ROAD}
 SIGNS = {
     "confirmed": "\u2713",
     "partly": "\u25d0",
@@ -33,7 +25,7 @@ _EDGE = {
     "not measurable here": "dotted #808080",
     "open": "dotted #808080",
 }
-_STYLE = """<style>
+STYLE = """<style>
 .neurolab-ledger table{width:100%;border-collapse:collapse;font-size:.9rem;table-layout:auto;margin:.4rem 0}
 .neurolab-ledger th,.neurolab-ledger td{text-align:left;vertical-align:top;padding:.4rem .5rem;
  border-bottom:1px solid rgba(128,128,128,.45);background:transparent;color:inherit;white-space:normal;
@@ -67,7 +59,7 @@ class Ledger:
     folded: bool = False
 
     def _repr_html_(self) -> str:
-        return f'{_STYLE}<div class="neurolab-ledger">{self._body()}{self._sources()}</div>'
+        return f'{STYLE}<div class="neurolab-ledger">{self._body()}{self._sources()}</div>'
 
     def _body(self) -> str:
         if not self.folded:
