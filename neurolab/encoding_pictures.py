@@ -41,9 +41,16 @@ def picture(z: Any, name: str = "", shades: Any = INK, low: float = 0.0, high: f
 
 def raster(spikes: Any, name: str = "", shades: Any = FIRE, low: float = 0.0) -> go.Heatmap:
     """Spikes (T, ...) as a heat map of (neurons, T); more than one spike in a tick shows as one."""
+    z = rows(spikes)
+    return picture(z, name, shades, low).update(
+        ygap=0 if z.shape[0] > 16 else 1, xgap=0 if z.shape[1] > 24 else 1
+    )
+
+
+def rows(spikes: Any) -> np.ndarray:
+    """Spikes (T, ...) as a raster is drawn: (neurons, T)."""
     spikes = np.asarray(spikes)
-    made = picture(spikes.reshape(len(spikes), -1).T, name, shades, low)
-    return made.update(ygap=0 if made.z.shape[0] > 16 else 1)
+    return spikes.reshape(len(spikes), -1).T
 
 
 def _bare(figure: go.Figure, square: Sequence[int] = ()) -> go.Figure:
@@ -61,8 +68,8 @@ def _bare(figure: go.Figure, square: Sequence[int] = ()) -> go.Figure:
     return figure
 
 
-def listening(result: Mapping[str, Any]) -> go.Figure:
-    """Three panels: what was meant (``said``, 8 x 8), the ``spikes`` (T, 64), what is ``heard`` (8, 8)."""
+def listening(result: Mapping[str, Any], moving: bool = True) -> go.Figure:
+    """Three panels: what was meant (``said``, 8 x 8), the ``spikes`` (64, T), what is ``heard`` (8, 8)."""
     figure = make_subplots(
         rows=1,
         cols=3,
@@ -71,9 +78,10 @@ def listening(result: Mapping[str, Any]) -> go.Figure:
         subplot_titles=("meant", "64 neurons, tick by tick", "heard"),
     )
     figure.add_trace(picture(result["said"], "said"), 1, 1)
-    figure.add_trace(raster(result["spikes"], "spikes"), 1, 2)
+    drawn = raster(np.asarray(result["spikes"]).T, "spikes")
+    figure.add_trace(drawn.update(xgap=0 if moving else drawn.xgap), 1, 2)
     figure.add_trace(picture(result["heard"], "heard"), 1, 3)
-    figure.update_layout(layout(height=300, margin={"l": 8, "r": 8, "t": 40, "b": 36}))
+    figure.update_layout(layout(height=64 * 4 + 76, margin={"l": 8, "r": 8, "t": 40, "b": 36}))
     _bare(figure, square=(1, 3))
     figure.update_xaxes(title_text="time", title_standoff=4, row=1, col=2)
     figure.update_yaxes(constraintoward="top", row=1)
@@ -82,8 +90,10 @@ def listening(result: Mapping[str, Any]) -> go.Figure:
 
 def show_listening(said: Any, spikes: Any, heard: Any, title: str, alt: str, caption: str = "") -> Explorer:
     """The three panels of `listening` as a still picture."""
-    result = {"said": np.asarray(said), "spikes": np.asarray(spikes), "heard": np.asarray(heard)}
-    return Explorer(lambda: result, listening, title=title, alt=alt, caption=caption)
+    result = {"said": np.asarray(said), "spikes": rows(spikes), "heard": np.asarray(heard)}
+    return Explorer(
+        lambda: result, lambda r: listening(r, moving=False), title=title, alt=alt, caption=caption
+    )
 
 
 def show_rasters(
@@ -92,16 +102,22 @@ def show_rasters(
     """One raster a panel, named by the key and counted; signed trains show ups red and downs blue."""
     names = list(trains)
     made = [np.asarray(trains[name]) for name in names]
-    rows = -(-len(names) // columns)
+    lines = -(-len(names) // columns)
+    high, between = 64 * 3, 44  # pixels: three a neuron in a panel of 64, so that all rows look alike
+    inside = lines * high + (lines - 1) * between
     titles = [f"{name} ({np.abs(one).sum():,.0f} spikes)" for name, one in zip(names, made, strict=True)]
     figure = make_subplots(
-        rows=rows, cols=columns, subplot_titles=titles, horizontal_spacing=0.05, vertical_spacing=0.09
+        rows=lines,
+        cols=columns,
+        subplot_titles=titles,
+        horizontal_spacing=0.05,
+        vertical_spacing=between / inside,
     )
     for i, (name, one) in enumerate(zip(names, made, strict=True)):
         signed = one.min() < 0
         drawn = raster(one, name, ONOFF if signed else FIRE, -1.0 if signed else 0.0)
         figure.add_trace(drawn, i // columns + 1, i % columns + 1)
-    figure.update_layout(layout(height=40 + 190 * rows, margin={"l": 8, "r": 8, "t": 36, "b": 16}))
+    figure.update_layout(layout(height=inside + 52, margin={"l": 8, "r": 8, "t": 36, "b": 16}))
     figure.update_annotations(font_size=13)
     result = {f"train{i}": one for i, one in enumerate(made)}
     return Explorer(lambda: result, lambda _: _bare(figure), title=title, alt=alt, caption=caption)
@@ -152,7 +168,7 @@ def damaged(result: Mapping[str, Any]) -> go.Figure:
         cols=2,
         column_widths=[0.4, 0.6],
         horizontal_spacing=0.14,
-        subplot_titles=("heard", "RMS error, all test digits"),
+        subplot_titles=("heard", "RMS error, 50 digits"),
     )
     figure.add_trace(picture(result["heard"], "heard"), 1, 1)
     colours = [CODE_COLOURS[str(name)] for name in result["codes"]]
@@ -160,7 +176,7 @@ def damaged(result: Mapping[str, Any]) -> go.Figure:
         go.Bar(x=result["codes"], y=result["bars"], name="error", marker={"color": colours}), 1, 2
     )
     figure.update_layout(layout(height=330, margin={"l": 8, "r": 12, "t": 40, "b": 36}, showlegend=False))
-    axis = {"showticklabels": False, "showgrid": False, "zeroline": False}
+    axis = {"showticklabels": False, "showgrid": False, "zeroline": False, "ticks": ""}
     figure.update_xaxes(axis, constrain="domain", row=1, col=1)
     figure.update_yaxes(axis, autorange="reversed", scaleanchor="x", constrain="domain", row=1, col=1)
     return figure.update_yaxes(range=[0, 0.4], row=1, col=2)
