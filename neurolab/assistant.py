@@ -7,7 +7,8 @@ import json
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ def load(folder: Path | None = None) -> Assistant:
     return Assistant(model.eval(), load_tokenizer(folder / TOKENIZER), card)
 
 
-SCHEDULE = Schedule(warmup=100, stay=2000, cool=4000, watch="exact_match", least=0.002, patience=4)
+SCHEDULE = Schedule(warmup=100, stay=2000, cool=1800, watch="exact_match", least=0.002, patience=4)
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,19 @@ class Rows:
         return collate([self.rows[j] for j in self._batches[i]])
 
 
+@contextmanager
+def repeatable(threads: int) -> Iterator[None]:
+    """A fixed number of threads and deterministic kernels, so that sums keep their order."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
 def train(
     folder: Path | None = None,
     *,
@@ -239,9 +253,7 @@ def train(
     """
     folder, recipe, config = folder or FOLDER, recipe or Recipe(), config or Config()
     folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    torch.use_deterministic_algorithms(True)
     asked = facts.split("train")
     tokenizer = train_tokenizer([t for q in asked for t in (q.text, q.answer)], config.vocabulary)
     rows = Rows([encode_pair(tokenizer, q.text, q.answer) for q in asked], recipe.batch, recipe.seed)
@@ -256,29 +268,40 @@ def train(
         return Assistant(net, tokenizer, {}).scores(watched)  # type: ignore[arg-type]
 
     checkpoint = folder / CHECKPOINT
-    history = fit(
-        model,
-        loss_of,
-        optimisers(model, recipe),
-        recipe.schedule,
-        evaluate=evaluate,
-        every=recipe.every,
-        checkpoint=checkpoint,
-        progress=progress,
-        stop_after=stop_after,
-    )
+    with repeatable(recipe.threads):
+        history = fit(
+            model,
+            loss_of,
+            optimisers(model, recipe),
+            recipe.schedule,
+            evaluate=evaluate,
+            every=recipe.every,
+            checkpoint=checkpoint,
+            progress=progress,
+            stop_after=stop_after,
+        )
     if history.step < history.cooling_from + recipe.schedule.cool:
         return None
     assistant = Assistant(model.eval(), tokenizer, {})
-    write(assistant, folder, recipe, history)
+    assistant.card = make_card(assistant, recipe, history)
+    save(assistant, folder)
     checkpoint.unlink(missing_ok=True)
     return load(folder)
 
 
-def write(assistant: Assistant, folder: Path, recipe: Recipe, history: History) -> None:
-    """Write weights, tokenizer and card."""
+def save(assistant: Assistant, folder: Path) -> None:
+    """Write weights, tokenizer, card to `folder`; the card gets the model's sizes and the files' hashes."""
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(assistant.model.state_dict(), folder / WEIGHTS)
     assistant.tokenizer.save(str(folder / TOKENIZER))
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, TOKENIZER)}
+    model = {"config": asdict(assistant.model.config), "parameters": assistant.model.parameters_count()}
+    card = {**assistant.card, "model": model, "sha256": hashes}
+    (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def make_card(assistant: Assistant, recipe: Recipe, history: History) -> dict[str, Any]:
+    """What the shipped assistant is: data, recipe, history, scores on every split, versions, machine."""
     scores = {
         name: {lang: assistant.scores(facts.split(name, lang)) for lang in facts.LANGUAGES}
         for name in ("train", *facts.SPLITS[2:])
@@ -286,12 +309,11 @@ def write(assistant: Assistant, folder: Path, recipe: Recipe, history: History) 
     for lang in facts.LANGUAGES:
         unknown = scores["unknown"][lang]
         unknown["false_answers"] = 1 - unknown["exact_match"]
-    card = {
+    return {
         "name": "the assistant",
         "about": "A decoder-only Transformer that answers questions made from CLDR, in Thai and English.",
         "licence": "MIT (code and weights); CLDR data under the Unicode License v3",
         "data": facts.card(),
-        "model": {"config": asdict(assistant.model.config), "parameters": assistant.model.parameters_count()},
         "recipe": asdict(recipe),
         "history": asdict(history),
         "scores": scores,
@@ -299,8 +321,4 @@ def write(assistant: Assistant, folder: Path, recipe: Recipe, history: History) 
         "machine": {"processor": processor(), "threads": recipe.threads},
         "date": time.strftime("%Y-%m-%d"),
         "command": "neurolab train",
-        "sha256": {
-            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, TOKENIZER)
-        },
     }
-    (folder / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

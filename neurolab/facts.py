@@ -388,7 +388,8 @@ def _questions_of(fact: Fact) -> list[Question]:
 def invented_names(kind: str, language: Language, count: int) -> list[str]:
     """Names that sound right and mean nothing: the front of one real name on the back of another."""
     real = sorted(entry[language] for entry in names()[kind].values())
-    taken, made = set(real), []
+    taken = set(real)
+    made: list[str] = []
     for i in range(50 * count):
         if len(made) == count:
             break

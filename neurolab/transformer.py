@@ -20,10 +20,10 @@ class Config:
 
     vocabulary: int = 1024
     context: int = 96
-    width: int = 128
+    width: int = 160
     layers: int = 4
-    heads: int = 4
-    hidden: int = 512
+    heads: int = 5
+    hidden: int = 640
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():

@@ -90,8 +90,8 @@ def rounding_findings(assistant: Assistant, quick: bool, say: Callable[[str], No
             figures = {**rounded.scores(asked), "questions": len(asked)}
             found.append(Finding(None, name="assistant.rounding", setting=setting, figures=figures))
         answers = rounded.answers([text for _, text in SAMPLES])
-        for (lang, text), answer in zip(SAMPLES, answers, strict=True):
-            setting = {"bits": bits, "language": lang, "question": text}
+        for (asked_in, text), answer in zip(SAMPLES, answers, strict=True):
+            setting = {"bits": bits, "language": asked_in, "question": text}
             found.append(Finding(None, name="assistant.samples", setting=setting, figures={"answer": answer}))
     return found
 
