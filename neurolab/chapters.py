@@ -155,23 +155,57 @@ def executed(
     Raises:
         ChapterError: a cell raised an error or ran too long, or the kernel died.
     """
-    path, cache = Path(path), Path(cache)
+    path = Path(path)
     book = notebook(path)
-    code = "\0".join(cell.source for cell in book.cells if cell.cell_type == "code")
-    key = hashlib.sha256(f"{state or fingerprint()}\0{code}".encode()).hexdigest()[:16]
-    kept = cache / f"{path.stem}-{key}.ipynb"
+    kept = _place(book, path, Path(cache), state)
     if kept.exists():
         return _with_outputs(book, nbformat.read(kept, as_version=4))
     start = time.perf_counter()
     _run(book, path.stem, timeout)
-    book.metadata["neurolab"] = {"seconds": round(time.perf_counter() - start, 1)}
-    cache.mkdir(parents=True, exist_ok=True)
-    for old in cache.glob(f"{path.stem}-*.ipynb"):
-        old.unlink(missing_ok=True)
-    part = cache / f".{kept.name}.{os.getpid()}"
-    nbformat.write(book, part)
-    part.replace(kept)
+    _keep(book, kept, path.stem, time.perf_counter() - start)
     return book
+
+
+def keep(
+    path: Path | str, outputs: list[list[NotebookNode]], seconds: float, *, cache: Path | str = CACHE
+) -> None:
+    """Put a chapter that was executed elsewhere (the tests run each one anyway) where `executed` finds it.
+
+    Args:
+        path: the chapter's file.
+        outputs: for each code cell, in order, what it showed as the static book shows it.
+        seconds: how long the run took.
+        cache: folder of executed chapters; made when missing.
+
+    Raises:
+        ValueError: there are more or fewer lists of outputs than code cells.
+    """
+    path = Path(path)
+    book = notebook(path)
+    cells = [cell for cell in book.cells if cell.cell_type == "code"]
+    if len(cells) != len(outputs):
+        raise ValueError(f"outputs: {len(outputs)} lists for the {len(cells)} code cells of {path.name}")
+    for count, (cell, shown) in enumerate(zip(cells, outputs, strict=True), 1):
+        cell["outputs"], cell["execution_count"] = shown, count
+    _keep(book, _place(book, path, Path(cache)), path.stem, seconds)
+
+
+def _place(book: NotebookNode, path: Path, cache: Path, state: str | None = None) -> Path:
+    """Where the executed chapter is kept: the name changes with everything that can change its outputs."""
+    code = "\0".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    key = hashlib.sha256(f"{state or fingerprint()}\0{code}".encode()).hexdigest()[:16]
+    return cache / f"{path.stem}-{key}.ipynb"
+
+
+def _keep(book: NotebookNode, kept: Path, name: str, seconds: float) -> None:
+    """Write the executed chapter, whole or not at all, in place of older ones of the same name."""
+    book.metadata["neurolab"] = {"seconds": round(seconds, 1)}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.parent / f".{kept.name}.{os.getpid()}"
+    nbformat.write(book, part)
+    for old in kept.parent.glob(f"{name}-*.ipynb"):
+        old.unlink(missing_ok=True)
+    part.replace(kept)
 
 
 def _with_outputs(book: NotebookNode, kept: NotebookNode) -> NotebookNode:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
+import nbformat
 import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile, find_comment_markers, find_metadata_tags
 
-from neurolab.paths import ROOT
+from neurolab import chapters
+from neurolab.paths import NOTEBOOKS, ROOT
 
 SECONDS = 60.0
 """A chapter's time on two cores that have nothing else to do."""
@@ -154,10 +156,18 @@ class Cost(pytest.Item):
         if chapter.refused.exists():
             hosts = ", ".join(sorted(set(chapter.refused.read_text(encoding="utf-8").split())))
             pytest.fail(f"{name} asked the network for {hosts}; chapters run without one", pytrace=False)
+        if all(item.done for item in chapter.items) and chapter.path.parent == NOTEBOOKS:
+            chapters.keep(chapter.path, [_shown(item) for item in chapter.items], wall)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Name the item in pytest's report."""
         return self.path, None, f"{self.path.name}: cost"
+
+
+def _shown(cell: ChapterCell) -> list[nbformat.NotebookNode]:
+    """Return a cell's outputs as a notebook stores them."""
+    kinds = ("display_data", "execute_result", "stream", "error")
+    return [nbformat.from_dict(output) for output in cell.test_outputs or [] if output.output_type in kinds]
 
 
 def _text(outputs: list[Any] | None) -> str:

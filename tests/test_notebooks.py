@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from neurolab import chapters
 from neurolab.paths import ROOT
 from tests.chapters import limits
 
@@ -134,3 +136,22 @@ def test_the_limits_are_those_of_the_course():
     seconds, mebibytes = limits()
     assert 60 <= seconds <= 120
     assert mebibytes == 2048
+
+
+def test_what_the_tests_kept_the_book_does_not_run_again(tmp_path):
+    page = tmp_path / "00_kept.md"
+    page.write_text(chapter(["x = 2\n", '# a comment\nprint("by a new run")', "\n\nx"]), encoding="utf-8")
+    shown = nbformat.v4.new_output("stream", text="by the kept run\n")
+    chapters.keep(page, [[], [shown], []], 1.5, cache=tmp_path / "cache")
+    book = chapters.executed(page, cache=tmp_path / "cache")
+    assert [cell.outputs for cell in book.cells if cell.cell_type == "code"] == [[], [shown], []]
+    page.write_text(chapter(["x = 3", 'print("by a new run")']), encoding="utf-8")
+    book = chapters.executed(page, cache=tmp_path / "cache")
+    assert book.cells[-1].outputs[0].text == "by a new run\n"
+
+
+def test_keeping_needs_every_cell(tmp_path):
+    page = tmp_path / "00_kept.md"
+    page.write_text(chapter(["1", "2"]), encoding="utf-8")
+    with pytest.raises(ValueError, match="1 lists for the 2 code cells"):
+        chapters.keep(page, [[]], 1.0, cache=tmp_path / "cache")

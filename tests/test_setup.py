@@ -61,7 +61,7 @@ def test_what_a_dependency_needs_here_is_pinned_too(requirement):
             if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
                 continue
             key = canonicalize_name(needed.name)
-            # Build tools are not frozen; accelerators' own packages come with torch.
+            # pip comes with the environment; accelerators' own packages come with torch.
             if (
                 key in seen
                 or key in ("setuptools", "wheel", "pip")
