@@ -196,10 +196,12 @@ class View {
   }
 
   buildControls(parent) {
-    parent.dataset.lmSuppressShortcuts = "true"; // arrow keys move the slider, not JupyterLab's cells
     for (const control of this.spec.controls) {
       const build = control.kind === "range" ? this.buildRange : this.buildChoice;
       this.setters[control.name] = build.call(this, control, parent, `${this.id}-${control.name}`);
+    }
+    for (const input of parent.querySelectorAll("input, select")) {
+      input.dataset.lmSuppressShortcuts = "true"; // its keys are its own, not JupyterLab's; on each element, as Lumino asks
     }
     this.setControls(this.source.values);
   }

@@ -11,7 +11,7 @@ from neurolab.browser import Lab
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom tests.browser import explorers\n"
 DRAWN = "() => [...document.querySelectorAll('.nl-explorer')].map(e => JSON.parse(e.dataset.drawn ?? 'null'))"
-LINE = "() => document.querySelector('.nl-explorer .js-line').getAttribute('d')"
+LINE = "() => document.querySelector('.nl-explorer .scatterlayer .js-line').getAttribute('d')"
 
 
 def drawn_is(page: Any, which: int, **values: Any) -> None:

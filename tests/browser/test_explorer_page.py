@@ -14,7 +14,7 @@ from neurolab.explore import STATIC
 from neurolab.grids import pack, unpack
 from tests.browser import explorers
 
-LINES = "() => [...document.querySelectorAll('.nl-explorer')[0].querySelectorAll('.js-line')].map(l => l.getAttribute('d'))"
+LINES = "() => [...document.querySelectorAll('.nl-explorer')[0].querySelectorAll('.scatterlayer .js-line')].map(l => l.getAttribute('d'))"
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +95,11 @@ def test_a_phone_scrolls_down_only(opened: Any) -> None:
 
 def test_dark_mode_follows_the_switch(opened: Any) -> None:
     page = opened().page
-    ink = "() => [getComputedStyle(document.querySelectorAll('.js-line')[1]).stroke, document.querySelector('.ytick text').style.fill]"
+    ink = "() => [getComputedStyle(document.querySelectorAll('.scatterlayer .js-line')[1]).stroke, document.querySelector('.ytick text').style.fill]"
     light = page.evaluate(ink)
     page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
     page.wait_for_function(
-        "(old) => getComputedStyle(document.querySelectorAll('.js-line')[1]).stroke !== old", arg=light[0]
+        "(old) => getComputedStyle(document.querySelectorAll('.scatterlayer .js-line')[1]).stroke !== old", arg=light[0]
     )
     dark = page.evaluate(ink)
     assert light[0] == "rgb(31, 35, 40)"
