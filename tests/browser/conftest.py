@@ -1,13 +1,16 @@
 """A real Chromium for the tests in this folder. Without one they fail and say which package to install."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from neurolab import book
 from neurolab.browser import BrowserError, Lab, browser
 
 WAIT = 120_000
@@ -67,3 +70,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab of its own on the loopback address, with an empty folder."""
     with Lab(tmp_path_factory.mktemp("lab")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The course's static book, built once; NEUROLAB_SITE names one that is built already."""
+    built = os.environ.get("NEUROLAB_SITE")
+    if built:
+        return Path(built)
+    room = tmp_path_factory.mktemp("book")
+    return book.build(room / "site", work=room / "source", say=lambda line: None)
