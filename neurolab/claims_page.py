@@ -29,7 +29,9 @@ STYLE = """<style>
 .neurolab-ledger table{width:100%;border-collapse:collapse;font-size:.9rem;table-layout:auto;margin:.4rem 0}
 .neurolab-ledger th,.neurolab-ledger td{text-align:left;vertical-align:top;padding:.4rem .5rem;
  border-bottom:1px solid rgba(128,128,128,.45);background:transparent;color:inherit;white-space:normal;
- overflow-wrap:anywhere;line-height:1.45}
+ overflow-wrap:break-word;line-height:1.45}
+.neurolab-ledger thead th,.neurolab-ledger .id{white-space:nowrap}
+.neurolab-ledger .narrow{display:none}
 .neurolab-ledger .verdict{white-space:nowrap;border-left-width:.3rem;padding-left:.4rem;font-weight:600}
 .neurolab-ledger small{display:block;font-size:.82rem}
 .neurolab-ledger summary{cursor:pointer;padding:.3rem 0}
@@ -39,7 +41,8 @@ STYLE = """<style>
 .neurolab-ledger tbody th{display:block;width:auto}
 .neurolab-ledger td,.neurolab-ledger tbody th{border-bottom:0;padding:.15rem 0}
 .neurolab-ledger tr{border-bottom:1px solid rgba(128,128,128,.45);padding:.5rem 0}
-.neurolab-ledger .verdict{white-space:normal}}
+.neurolab-ledger .verdict{white-space:normal}
+.neurolab-ledger .narrow{display:inline}}
 </style>"""
 
 
@@ -79,7 +82,7 @@ class Ledger:
 
     def _table(self, entries: Sequence[dict[str, Any]]) -> str:
         rows = "".join(
-            f'<tr><th scope="row">{entry["id"]}</th><td>{escape(entry["claim"], quote=False)} '
+            f'<tr><th scope="row" class="id">{entry["id"]}</th><td>{escape(entry["claim"], quote=False)} '
             f"<small>Article {', '.join(entry['sources'])}</small></td>"
             f'<td><span class="verdict" style="border-left:.3rem {_EDGE[entry["verdict"]]}">'
             f'<span aria-hidden="true">{SIGNS[entry["verdict"]]}</span> {entry["verdict"]}</span></td>'

@@ -83,8 +83,8 @@ def _id(prefix: str, name: str) -> str:
 def ask(guess: Guess) -> str:
     """The form: radio buttons for choices, a number field otherwise, and a button to skip."""
     here = _id("guess", guess.name)
+    row = "display:block;padding:.25rem 0"
     if guess.choices is not None:
-        row = "display:block;padding:.25rem 0"
         fields = "".join(
             f'<label style="{row}"><input type="radio" name="guess" required value="{escape(choice)}"> '
             f"{escape(choice)}</label>"
@@ -94,9 +94,8 @@ def ask(guess: Guess) -> str:
         about = f"Number from {guess.low:g} to {guess.high:g} {escape(guess.unit)}"
         bounds = f'min="{guess.low:g}" max="{guess.high:g}" step="{guess.step:g}"'
         style = f"{_FIELD};width:8rem"
-        fields = (
-            f'<label>{about}<br><input type="number" name="guess" required {bounds} style="{style}"></label> '
-        )
+        field = f'<input type="number" name="guess" required {bounds} style="{style}">'
+        fields = f'<label style="{row}">{about}<br>{field}</label>'
     unit = None if guess.choices is not None else guess.unit
     return (
         f'<form id="{here}" class="neurolab-guess" style="{_BOX}">'

@@ -74,7 +74,8 @@ def side_by_side(bits: Sequence[int] = (32, 3, 2)) -> Card:
         for b in bits:
             changed = answers[b] != answers[bits[0]]
             mark = "<small>changed</small>" if changed else ""
-            cells.append(f"<td>{escape(answers[b]) or '(nothing)'}{mark}</td>")
+            label = f'<span class="narrow">{precision(b)}: </span>'
+            cells.append(f"<td>{label}{escape(answers[b]) or '(nothing)'}{mark}</td>")
             text.append(f"{question} | {precision(b)}: {answers[b]}{' (changed)' if changed else ''}")
         body.append(f'<tr><th scope="row">{escape(question)}</th>{"".join(cells)}</tr>')
     table = f"<table><thead><tr><th>Question</th>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"

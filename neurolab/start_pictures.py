@@ -211,7 +211,7 @@ def size_explorer(parameters: float, marks: dict[str, float]) -> Explorer:
             drawn.add_annotation(
                 x=size / 1e6, y=0.98 - 0.12 * level, yref="paper", text=text, showarrow=False, xanchor="left"
             )
-        drawn.update_yaxes(showticklabels=False)
+        drawn.update_yaxes(showticklabels=False, range=[-0.5, 1.1])
         return drawn.update_xaxes(title="megabytes", range=[0, 1.3 * max(marks.values()) / 1e6])
 
     def describe(result: dict[str, Any]) -> str:
@@ -240,47 +240,47 @@ def size_explorer(parameters: float, marks: dict[str, float]) -> Explorer:
 
 
 _ASKS = (
-    "ask, doubt, predict",
-    "numbers become spikes",
-    "a neuron that counts and forgets",
-    "the hardest part, in spikes",
-    "fewer bits a weight",
-    "fewer weights, shorter files",
-    "less work a picture",
-    "your phone, your milliseconds",
-    "the ledger, filled",
+    "Ask, doubt, predict.",
+    "Numbers become spikes.",
+    "A neuron that adds up, forgets and fires.",
+    "The hardest part of the network, in spikes.",
+    "Fewer bits for each weight.",
+    "Fewer weights, and shorter files.",
+    "Less work for each picture.",
+    "Your phone, your milliseconds.",
+    "The ledger, filled.",
 )
 
 
 def road() -> Card:
     """The whole course on one page: nine stops down a road, an SVG that reads at 360 px and in the dark."""
-    step, width = 76, 360
-    height = step * len(ROAD) + 8
-    stops = []
+    step, width = 84, 360
+    height = step * len(ROAD) + 4
+    parts = []
     for (number, _, title, question), asks in zip(ROAD, _ASKS, strict=True):
-        y = step * number + 30
-        lines = _wrap(question, 44)
-        text = "".join(
-            f'<text x="56" y="{y + 18 + 15 * i}" font-size="12.5" fill="currentColor">{escape(line)}</text>'
-            for i, line in enumerate(lines)
-        )
-        stops.append(
-            f'<circle cx="24" cy="{y - 5}" r="15" fill="none" stroke="#0072B2" stroke-width="2.5"/>'
-            f'<text x="24" y="{y}" text-anchor="middle" font-size="14" fill="currentColor">{number}</text>'
-            f'<text x="56" y="{y}" font-size="15" font-weight="600" fill="currentColor">{escape(title)}'
-            f'<tspan font-size="12.5" font-weight="400" dx="8">{escape(asks)}</tspan></text>{text}'
+        y = step * number + 26
+        lines = [(title, 16, 700), (asks, 13, 400), *((line, 13, 400) for line in _wrap(question, 42))]
+        at = y
+        for i, (line, size, weight) in enumerate(lines):
+            style = ' font-style="italic"' if i > 1 else ""
+            parts.append(
+                f'<text x="56" y="{at}" font-size="{size}" font-weight="{weight}" fill="currentColor"{style}>'
+                f"{escape(line)}</text>"
+            )
+            at += 17
+        parts.append(
+            f'<circle cx="24" cy="{y - 5}" r="16" fill="none" stroke="#0072B2" stroke-width="2.5"/>'
+            f'<text x="24" y="{y}" text-anchor="middle" font-size="15" fill="currentColor">{number}</text>'
         )
         if number < len(ROAD) - 1:
-            stops.append(
-                f'<line x1="24" y1="{y + 12}" x2="24" y2="{y + step - 22}" stroke="#0072B2" '
-                f'stroke-width="2.5" '
-                'stroke-dasharray="1 6" stroke-linecap="round"/>'
+            parts.append(
+                f'<line x1="24" y1="{y + 14}" x2="24" y2="{y + step - 24}" stroke="#0072B2" stroke-width="3" '
+                'stroke-dasharray="0.1 8" stroke-linecap="round"/>'
             )
     alt = "The road of the course, nine stops: " + "; ".join(f"{n} {t}: {q}" for n, _, t, q in ROAD)
     svg = (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}" '
-        f'style="width:100%;max-width:30rem;height:auto;display:block" '
-        f'font-family="inherit">{"".join(stops)}</svg>'
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}" font-family="inherit" '
+        f'style="width:100%;max-width:26rem;height:auto;display:block">{"".join(parts)}</svg>'
     )
     return Card(svg, alt)
 
