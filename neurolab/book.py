@@ -76,6 +76,10 @@ def build(
     site = Path(out) if out is not None else SITE
     if (site / ".git").exists() or site.resolve() in (paths.ROOT, *paths.ROOT.parents):
         raise ValueError(f"out: {site} holds the course itself; name a folder that may be replaced")
+    if site.exists() and not ((site / "index.html").exists() or (site.is_dir() and not any(site.iterdir()))):
+        raise ValueError(
+            f"out: {site} is no book (no index.html in it); name an empty folder or an older book"
+        )
     room = Path(work) if work is not None else paths.ROOT / "build" / "book-source"
     source = _assemble(room, Path(notebooks), Path(cache), say)
     say("Writing the pages")

@@ -8,6 +8,7 @@ code, the course's modules, its data or the versions below it change.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -159,7 +160,9 @@ def executed(
     book = notebook(path)
     kept = _place(book, path, Path(cache), state)
     if kept.exists():
-        return _with_outputs(book, nbformat.read(kept, as_version=4))
+        # A file that is no notebook, or another chapter's, is a broken leftover: run the chapter again.
+        with contextlib.suppress(ValueError):
+            return _with_outputs(book, nbformat.read(kept, as_version=4))
     start = time.perf_counter()
     _run(book, path.stem, timeout)
     _keep(book, kept, path.stem, time.perf_counter() - start)

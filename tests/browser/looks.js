@@ -1,5 +1,7 @@
 // What a reader would see wrong on a page, in words. Loaded into the page by tests/browser/site.py.
 window.neurolabLooks = {
+  twoFrames: () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))),
+
   ready: async () => {
     await document.fonts.ready;
     if (window.MathJax?.startup?.promise) await MathJax.startup.promise;

@@ -83,9 +83,7 @@ def move_every_control(page: Any) -> list[str]:
             before, drawn = figure.inner_html(), explorer.get_attribute("data-drawn")
             for move in moves_of(page, control):
                 move()
-                page.evaluate(
-                    "() => new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))"
-                )
+                page.evaluate("neurolabLooks.twoFrames()")
                 if explorer.get_attribute("data-drawn") != drawn and figure.inner_html() != before:
                     break
             else:
