@@ -26,6 +26,8 @@ def command(
     parts.append(f"--LabApp.default_url=/lab/tree/{first}.ipynb")
     # The layout of open tabs belongs to the course, not to the reader's other JupyterLab.
     parts.append(f"--LabApp.workspaces_dir={folder / PRIVATE / 'workspaces'}")
+    # Figures of explorers, also in a notebook that is opened again without its kernel.
+    parts.append(f"--ServerApp.extra_static_paths={Path(__file__).parent / 'static'}")
     parts.append("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate")
     if not browser:
         parts.append("--no-browser")

@@ -133,7 +133,10 @@ function plotlyOnce(load) {
 // In a notebook the kernel sends the bundle, compressed; it runs as a module, whatever loader the page has.
 async function plotlyFromBytes(view) {
   const stream = new Blob([view]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const text = await new Response(stream).text();
+  return plotlyFromText(await new Response(stream).text());
+}
+
+async function plotlyFromText(text) {
   const source = `const module = { exports: {} };\n${text}\nexport default module.exports;`;
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   try {
@@ -141,6 +144,14 @@ async function plotlyFromBytes(view) {
   } finally {
     URL.revokeObjectURL(url);
   }
+}
+
+// `neurolab lab` serves the bundle as well, for notebooks that are opened again without their kernel.
+async function plotlyFromServer() {
+  const page = JSON.parse(document.getElementById("jupyter-config-data")?.textContent ?? "{}");
+  const answer = await fetch(`${page.baseUrl ?? "/"}static/plotly-cartesian.min.js`);
+  if (!answer.ok) throw new Error(`the server has no Plotly (${answer.status})`);
+  return plotlyFromText(await answer.text());
 }
 
 function plotlyFromScript(base) {
@@ -440,6 +451,7 @@ class Live {
       () =>
         new Promise((resolve, reject) => {
           const late = setTimeout(() => reject(new Error("The kernel did not send Plotly.")), 120_000);
+          setTimeout(() => this.bundle && plotlyFromServer().then(resolve, () => {}), 3_000);
           this.bundle = (view) => {
             clearTimeout(late);
             plotlyFromBytes(view).then(resolve, reject);
