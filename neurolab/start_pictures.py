@@ -208,8 +208,9 @@ def size_explorer(parameters: float, marks: dict[str, float]) -> Explorer:
             )
         for level, (text, size) in enumerate(marks.items()):
             drawn.add_vline(x=size / 1e6, line_dash="dash", line_color="rgba(128,128,128,0.9)")
+            anchor = "right" if size > 0.5 * max(marks.values()) else "left"  # inwards, where there is room
             drawn.add_annotation(
-                x=size / 1e6, y=0.98 - 0.12 * level, yref="paper", text=text, showarrow=False, xanchor="left"
+                x=size / 1e6, y=0.98 - 0.12 * level, yref="paper", text=text, showarrow=False, xanchor=anchor
             )
         drawn.update_yaxes(showticklabels=False, range=[-0.5, 1.1])
         return drawn.update_xaxes(title="megabytes", range=[0, 1.3 * max(marks.values()) / 1e6])
