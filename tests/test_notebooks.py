@@ -73,10 +73,11 @@ def run(folder: Path, **environment: str) -> tuple[int, dict[str, set[str]], str
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=300
     )
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
     outcomes: dict[str, set[str]] = {}
-    for outcome, name in re.findall(r"^(PASSED|FAILED|ERROR) \S*?([^/\s]+\.md)", done.stdout, re.MULTILINE):
+    for outcome, name in re.findall(r"^(PASSED|FAILED|ERROR) \S*?([^/\s]+\.md)", printed, re.MULTILINE):
         outcomes.setdefault(name, set()).add(outcome)
-    return done.returncode, outcomes, done.stdout
+    return done.returncode, outcomes, printed
 
 
 @pytest.fixture(scope="module")
