@@ -6,6 +6,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.neurolab-installed
 # The Python that the course was tested with comes first; `make PYTHON=/path/to/python lab` overrules.
 PYTHON ?=
+# For the command that is run, as in `make ARGS=--no-browser lab`.
+ARGS   ?=
 SHELL  := /bin/sh
 
 .DEFAULT_GOAL := help
@@ -14,15 +16,15 @@ SHELL  := /bin/sh
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
-lab: $(STAMP) ## open the course in JupyterLab, on chapter 0
-	$(BIN)/python -m neurolab lab
+lab: $(STAMP) ## open the course in JupyterLab, on chapter 0 (ARGS=--no-browser on a remote machine)
+	$(BIN)/python -m neurolab lab $(ARGS)
 
 test: $(STAMP) ## run every check: lint, types, tests, browser, notebooks
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory notebooks
 
-book: $(STAMP) ## build the static site into book/_build/html
+book: $(STAMP) ## build the static site into build/site
 	$(BIN)/python -m neurolab book
 
 setup: $(STAMP) ## make .venv and install, nothing else
