@@ -135,7 +135,7 @@ export default { render };
 """
 
 PROBE = """
-window.neurolabProbe = (kind) => {
+() => { window.neurolabProbe = (kind) => {
   const [root, input] = {
     explorer: () => [document.querySelector(".nl-explorer"), document.querySelector(".nl-range")],
     canvas: () => [document.querySelector(".bare"), document.querySelector(".bare input")],
@@ -169,7 +169,7 @@ window.neurolabProbe = (kind) => {
     });
     watch.observe(root, { attributes: true, childList: true, subtree: true, attributeFilter: ["data-drawn", "src"] });
   });
-};
+}; }
 """
 
 PLOTLY_ALONE = """

@@ -9,6 +9,7 @@ const TYPES = {
   u4: Uint32Array, i4: Int32Array, f4: Float32Array, f8: Float64Array,
 };
 const CONFIG = { displayModeBar: false, doubleClick: "reset", showTips: false };
+const REST = 250; // ms without a move after which Plotly takes over from the sketch
 let count = 0; // for ids that are unique in the page
 
 // ---- small helpers ------------------------------------------------------------------------------------------
@@ -164,6 +165,54 @@ function plotlyFromScript(base) {
   });
 }
 
+// ---- a sketch: new lines on the old axes ----------------------------------------------------------------------
+
+// Plotly lays a figure out anew for every change, which costs more than a frame. While a slider moves it is enough
+// to stroke the lines again, at the very places where Plotly would; when the slider rests, Plotly follows. Only plain
+// lines on axes that cannot change are sketched; anything else (or a doubt) is left to Plotly: returns false.
+function sketch(figure, changes, data) {
+  const full = figure._fullData;
+  const strokes = new Map();
+  for (const [place, path] of changes) {
+    const trace = full?.[place];
+    if (!trace || (path !== "x" && path !== "y") || trace.type !== "scatter" || trace.mode !== "lines") return false;
+    if (trace.visible !== true || (trace.fill && trace.fill !== "none") || trace.stackgroup) return false;
+    if (trace.line.shape !== "linear" || trace.error_x?.visible || trace.error_y?.visible) return false;
+    const axes = { x: figure._fullLayout[`xaxis${trace.xaxis.slice(1)}`], y: figure._fullLayout[`yaxis${trace.yaxis.slice(1)}`] };
+    if (!axes[path] || axes[path].autorange !== false) return false;
+    if (![axes.x, axes.y].every((axis) => axis?.type === "linear" || axis?.type === "log")) return false;
+    strokes.set(place, axes);
+  }
+  const drawn = [];
+  for (const [place, axes] of strokes) {
+    const lines = figure.querySelectorAll(`.scatterlayer .trace${full[place].uid} .js-line`);
+    const { x0 = 0, dx = 1 } = full[place];
+    // A list that does not follow the controls may stand in `data` in its packed form: Plotly has unpacked it.
+    const [x, y] = ["x", "y"].map((path) => (ArrayBuffer.isView(data[place][path]) ? data[place] : full[place])[path]);
+    if (!lines.length || !y?.length || (x && x.length !== y.length)) return false;
+    drawn.push([lines, stroke(y, (i) => axes.x.c2p(x ? x[i] : x0 + i * dx), axes.y)]);
+  }
+  for (const [[first, ...others], path] of drawn) {
+    first.setAttribute("d", path);
+    for (const other of others) other.setAttribute("d", "M0,0");
+  }
+  return drawn.length > 0;
+}
+
+function stroke(y, across, axis) {
+  let path = "";
+  let pen = "M";
+  for (let i = 0; i < y.length; i++) {
+    const left = across(i);
+    const down = axis.c2p(y[i]);
+    if (Number.isFinite(left) && Number.isFinite(down)) {
+      path += pen + Math.round(left * 100) / 100 + "," + Math.round(down * 100) / 100;
+      pen = "L";
+    } else pen = "M"; // a gap
+  }
+  return path || "M0,0";
+}
+
 // ---- the view: controls, figure, sentences --------------------------------------------------------------------
 
 class View {
@@ -269,6 +318,8 @@ class View {
   }
 
   moved(name, value) {
+    clearTimeout(this.rest);
+    this.restLater();
     this.source.move({ ...this.source.values, [name]: value });
   }
 
@@ -292,12 +343,29 @@ class View {
     if (!this.ready) return;
     try {
       this.apply(result);
-      await this.Plotly.react(this.figure, this.data, this.layout, CONFIG);
+      clearTimeout(this.rest);
+      if (sketch(this.figure, this.spec.changes, this.data)) this.rest = setTimeout(() => this.settle(), REST);
+      else await this.react();
       this.fail("");
       this.mark(values);
     } catch (error) {
       this.fail(String(error));
     }
+  }
+
+  react() {
+    return this.Plotly.react(this.figure, this.data, this.layout, CONFIG);
+  }
+
+  restLater() {
+    if (this.rest) this.rest = setTimeout(() => this.settle(), REST);
+  }
+
+  // The slider rests after sketches: Plotly takes over the new data (hover, later zooms), unless an answer is due.
+  async settle() {
+    if (this.stop.signal.aborted) return;
+    if (this.source.sentAt) this.rest = setTimeout(() => this.settle(), REST);
+    else await this.react().catch((error) => this.fail(String(error)));
   }
 
   apply(result) {
@@ -380,7 +448,7 @@ class View {
       if (now === colours) return;
       colours = now;
       if (this.result) this.apply(this.result);
-      this.Plotly.react(this.figure, this.data, this.layout, CONFIG);
+      this.react();
     };
     const later = () => {
       restyle();
@@ -403,6 +471,7 @@ class View {
       watch.disconnect();
       size.disconnect();
       clearTimeout(this.timer);
+      clearTimeout(this.rest);
       this.Plotly.purge(this.figure);
     });
   }

@@ -91,3 +91,14 @@ def bars() -> Explorer:
         caption="No controls.",
         alt="Three bars",
     )
+
+
+def lines() -> Explorer:
+    """Two lines on fixed axes: what the explorer sketches while a slider moves."""
+    return Explorer(
+        lambda T: waves(T, "round", 0.3),
+        figure,
+        {"T": Steps(1, 12)},
+        {"measured": {"y": "measured"}, "theory": {"y": "theory"}},
+        alt="Two humps",
+    )

@@ -19,7 +19,7 @@ LINES = "() => [...document.querySelectorAll('.nl-explorer')[0].querySelectorAll
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_page(tmp_path_factory.mktemp("site"), explorers.fine, explorers.heatmap, explorers.bars)
+    return write_page(tmp_path_factory.mktemp("site"), explorers.fine, explorers.heatmap, explorers.bars, explorers.lines)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def opened(watched: Any, page_file: Path) -> Any:
     def open_at(width: int = 1280, **more: Any) -> Any:
         found = watched(width, **more)
         found.page.goto(page_file.as_uri())
-        found.page.wait_for_function("() => document.querySelectorAll('.nl-explorer[data-drawn]').length === 3")
+        found.page.wait_for_function("() => document.querySelectorAll('.nl-explorer[data-drawn]').length === 4")
         return found
 
     return open_at
@@ -105,6 +105,31 @@ def test_dark_mode_follows_the_switch(opened: Any) -> None:
     assert light[0] == "rgb(31, 35, 40)"
     assert dark[0] == "rgb(230, 233, 237)"
     assert light[1] != dark[1]
+
+
+def test_a_sketch_is_what_plotly_draws(opened: Any) -> None:
+    """While the slider moves lines are stroked at once; Plotly, taking over, puts them at the same places."""
+    page = opened().page
+    shapes = page.evaluate(
+        """async () => {
+          const figure = document.querySelectorAll(".nl-figure")[3];
+          const at = () => [...figure.querySelectorAll(".scatterlayer .js-line")].map((line) => {
+            const length = line.getTotalLength();
+            return Array.from({ length: 51 }, (_, i) => { const p = line.getPointAtLength(length * i / 50); return [p.x, p.y]; });
+          });
+          const slider = figure.closest(".nl-explorer").querySelector(".nl-range");
+          const before = at(), old = figure._fullData[0].y[100];
+          slider.value = 9;
+          slider.dispatchEvent(new Event("input"));
+          const sketched = at(), plotlyKnew = figure._fullData[0].y[100] !== old;
+          await new Promise((resolve) => setTimeout(resolve, 1500));
+          return [before, sketched, at(), plotlyKnew, figure._fullData[0].y[100] !== old];
+        }"""
+    )
+    before, sketched, settled, knew, knows = shapes
+    assert (knew, knows) == (False, True), "the sketch came first, then Plotly"
+    assert np.abs(np.array(before) - np.array(sketched)).max() > 20
+    np.testing.assert_allclose(sketched, settled, atol=1.5)  # Plotly leaves out points that a line does not need
 
 
 def test_without_motion_when_asked(opened: Any) -> None:
@@ -189,7 +214,7 @@ def test_every_setting_of_a_page_is_what_compute_gives(opened: Any, page_file: P
               sliders[k].dispatchEvent(new Event("input"));
             });
             await new Promise((resolve) => setTimeout(resolve));
-            const data = root.querySelector(".nl-figure")._fullData;
+            const data = root.querySelector(".nl-figure").data;
             seen.push([root.dataset.drawn, ...data.map((trace) => Array.from(trace.y))]);
           }
           return seen;
