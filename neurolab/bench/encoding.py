@@ -198,11 +198,12 @@ def _answers(quick: bool, say: Say) -> list[Finding]:
         ({"feed_forward": "phase"}, (2, 3, 4, 6, 8), 0.0),
         ({"feed_forward": "latency"}, (16, 64), 1.0),
         ({"feed_forward": "even"}, (16,), 1.0),
+        ({"feed_forward": "rate", "attention": "rate"}, (16, 64), 0.0),
         ({"feed_forward": "rate", "attention": "latency"}, (16, 64), 0.0),
-        ({"feed_forward": "even", "attention": "latency"}, (16, 64), 0.0),
-        ({"feed_forward": "even", "attention": "latency"}, (16, 64), 1.0),
-        ({"feed_forward": "latency", "attention": "latency"}, (16, 64), 0.0),
-        ({"feed_forward": "latency", "attention": "latency"}, (16, 64), 1.0),
+        ({"feed_forward": "even", "attention": "latency"}, (16,), 0.0),
+        ({"feed_forward": "even", "attention": "latency"}, (16,), 1.0),
+        ({"feed_forward": "latency", "attention": "latency"}, (16,), 0.0),
+        ({"feed_forward": "latency", "attention": "latency"}, (16,), 1.0),
     ]
     found = []
     for spoken, windows, sd in plans:
