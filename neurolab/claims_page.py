@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from neurolab.exercise_cards import FOLDS
 from neurolab.road import ROAD
 
 CHAPTERS = {number: title for number, _, title, _ in ROAD}
@@ -27,14 +28,14 @@ _EDGE = {
 }
 STYLE = """<style>
 .neurolab-ledger table{width:100%;border-collapse:collapse;font-size:.9rem;table-layout:auto;margin:.4rem 0}
-.neurolab-ledger th,.neurolab-ledger td{text-align:left;vertical-align:top;padding:.4rem .5rem;
+.neurolab-ledger th,.neurolab-ledger td{text-align:left!important;vertical-align:top;padding:.4rem .5rem;
  border-bottom:1px solid rgba(128,128,128,.45);background:transparent;color:inherit;white-space:normal;
  overflow-wrap:break-word;line-height:1.45}
 .neurolab-ledger thead th,.neurolab-ledger .id{white-space:nowrap}
 .neurolab-ledger .narrow{display:none}
 .neurolab-ledger .verdict{white-space:nowrap;border-left-width:.3rem;padding-left:.4rem;font-weight:600}
 .neurolab-ledger small{display:block;font-size:.82rem}
-.neurolab-ledger summary{cursor:pointer;padding:.3rem 0}
+.neurolab-ledger summary{padding:.3rem 0}
 @media (max-width:640px){.neurolab-ledger thead{position:absolute;width:1px;height:1px;overflow:hidden;
  clip-path:inset(50%)}
 .neurolab-ledger table,.neurolab-ledger tbody,.neurolab-ledger tr,.neurolab-ledger td,
@@ -62,7 +63,7 @@ class Ledger:
     folded: bool = False
 
     def _repr_html_(self) -> str:
-        return f'{STYLE}<div class="neurolab-ledger">{self._body()}{self._sources()}</div>'
+        return f'{FOLDS}{STYLE}<div class="neurolab-ledger">{self._body()}{self._sources()}</div>'
 
     def _body(self) -> str:
         if not self.folded:

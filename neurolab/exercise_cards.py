@@ -27,6 +27,13 @@ _PRE = (
     "background:transparent;border:1px solid currentColor;border-radius:.3rem"
 )
 
+FOLDS = (
+    "<style>.neurolab-card summary,.neurolab-ledger summary{cursor:pointer;display:list-item!important;"
+    "list-style:disclosure-closed inside!important}.neurolab-card details[open]>summary,"
+    ".neurolab-ledger details[open]>summary{list-style-type:disclosure-open!important}</style>"
+)
+"""The triangle of a fold, which JupyterLab's own style takes away."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -72,7 +79,7 @@ def _fold(head: str, text: str, code: bool) -> str:
     if code:
         shown = escape(text.strip(), quote=False)
         body = f'<pre tabindex="0" style="{_PRE}"><code>{shown}</code></pre>'
-    summary = f'<summary style="cursor:pointer">{escape(head)}</summary>'
+    summary = f"<summary>{escape(head)}</summary>"
     return f'<details style="margin:.3rem 0">{summary}{body}</details>'
 
 
@@ -80,7 +87,8 @@ def folded(parts: list[tuple[str, str]], code: bool = False) -> Card:
     """Heads with folded texts under them."""
     html = "".join(_fold(head, text, code) for head, text in parts)
     return Card(
-        f'<div class="neurolab-card">{html}</div>', "\n".join(f"{head}:\n{text}" for head, text in parts)
+        f'{FOLDS}<div class="neurolab-card">{html}</div>',
+        "\n".join(f"{head}:\n{text}" for head, text in parts),
     )
 
 
@@ -98,4 +106,4 @@ def task(exercise: Any, hints: list[tuple[str, str]], source: str) -> Card:
         f"Exercise {exercise.name} ({exercise.minutes} min, {exercise.difficulty})\n{exercise.task}\n"
         f"hint({exercise.name!r}) gives the next hint, solution({exercise.name!r}) the solution."
     )
-    return Card(box(head, body, "#CC79A7"), text)
+    return Card(FOLDS + box(head, body, "#CC79A7"), text)
