@@ -1,7 +1,8 @@
 """Training through time: the whole way back, cut short, or computed twice, and what each keeps in memory.
 
-A recurrent network is `step(state, x_t) -> (state, y_t)`, state a tuple of tensors. For T steps, full
-backpropagation through time (BPTT) keeps every step's intermediate results: memory grows with T.
+A network in time is `run(state, xs (t, ...)) -> (state, ys (t, ...))`, state a tuple of tensors; `by_steps`
+makes one of a single step. For T steps, full backpropagation through time (BPTT) keeps every step's
+intermediate results: memory grows with T.
 
     truncated     cut the graph every `window` steps: memory of one window, and credit never crosses a cut
     checkpointed  keep the state every `window` steps only and recompute the rest on the way back: memory of T
@@ -23,37 +24,42 @@ from torch import Tensor
 
 State = tuple[Tensor, ...]
 Step = Callable[[State, Tensor], tuple[State, Tensor]]
+Network = Callable[[State, Tensor], tuple[State, Tensor]]
 Loss = Callable[[Tensor, int], Tensor]
 
 
-def unroll(step: Step, state: State, xs: Tensor) -> tuple[State, Tensor]:
-    """Run xs (t, ...) through step. Returns the last state and all outputs (t, ...)."""
-    if xs.shape[0] < 1:
-        raise ValueError("xs holds no step; a sequence needs at least one")
-    ys = []
-    for x_t in xs.unbind(0):
-        state, y_t = step(state, x_t)
-        ys.append(y_t)
-    return state, torch.stack(ys)
+def by_steps(step: Step) -> Network:
+    """The network that runs step(state, x_t) -> (state, y_t) once for every step."""
+
+    def run(state: State, xs: Tensor) -> tuple[State, Tensor]:
+        if xs.shape[0] < 1:
+            raise ValueError("xs holds no step; a sequence needs at least one")
+        ys = []
+        for x_t in xs.unbind(0):
+            state, y_t = step(state, x_t)
+            ys.append(y_t)
+        return state, torch.stack(ys)
+
+    return run
 
 
-def full(step: Step, state: State, xs: Tensor, loss: Loss) -> float:
+def full(run: Network, state: State, xs: Tensor, loss: Loss) -> float:
     """Backpropagation through all T steps. Adds to the parameters' gradients, returns the loss.
 
     loss(ys (t, ...), first) -> the summed loss of these t steps, `first` the index of the first of them.
     """
-    _, ys = unroll(step, state, xs)
+    _, ys = run(state, xs)
     total = loss(ys, 0)
     total.backward()
     return float(total.detach())
 
 
-def truncated(step: Step, state: State, xs: Tensor, loss: Loss, window: int) -> float:
+def truncated(run: Network, state: State, xs: Tensor, loss: Loss, window: int) -> float:
     """As `full`, but the state is cut from its past every `window` steps: values flow on, credit does not."""
     total = 0.0
     for first, part in _windows(xs, window):
         state = tuple(v.detach() for v in state)
-        state, ys = unroll(step, state, part)
+        state, ys = run(state, part)
         here = loss(ys, first)
         here.backward()
         total += float(here.detach())
@@ -61,26 +67,25 @@ def truncated(step: Step, state: State, xs: Tensor, loss: Loss, window: int) -> 
 
 
 def checkpointed(
-    step: Step, state: State, xs: Tensor, loss: Loss, window: int, parameters: Sequence[Tensor]
+    run: Network, state: State, xs: Tensor, loss: Loss, window: int, parameters: Sequence[Tensor]
 ) -> float:
     """As `full`, to the same gradient, but only the states at the windows' edges are kept.
 
-    Every window is computed again when its gradient is wanted, from the last to the first.
-
-    parameters: what step learns.
+    Every window is computed again when its gradient is wanted, last to first. parameters: what is learned.
     """
     edges: list[tuple[int, Tensor, State]] = []
     with torch.no_grad():
         for first, part in _windows(xs, window):
             edges.append((first, part, state))
-            state, _ = unroll(step, state, part)
+            state, _ = run(state, part)
     total, after = 0.0, tuple(torch.zeros_like(v) for v in state)
     for first, part, start in reversed(edges):
         leaves = tuple(v.detach().requires_grad_() for v in start)
-        end, ys = unroll(step, leaves, part)
+        end, ys = run(leaves, part)
         here = loss(ys, first)
         wanted = [*leaves, *parameters]
-        grads = torch.autograd.grad([here, *end], wanted, [torch.ones_like(here), *after], allow_unused=True)
+        seeds = [torch.ones_like(here), *after]
+        grads = torch.autograd.grad([here, *end], wanted, seeds, allow_unused=True)
         after = tuple(torch.zeros_like(v) if g is None else g for v, g in zip(leaves, grads, strict=False))
         for p, g in zip(parameters, grads[len(leaves) :], strict=True):
             if g is not None:

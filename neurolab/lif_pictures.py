@@ -42,7 +42,7 @@ def _arrow(result: Result, part: str, colour: str, shape: str) -> go.Scatter:
 
 
 def step(result: Result) -> go.Figure:
-    """The membrane so far (t, V), the threshold, and the three terms of step t as arrows; below, the input x."""
+    """The membrane so far (t, V), the threshold, the three terms of step t as arrows; below, x."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.04)
     figure.add_trace(_line(result["t"], result["V"], "membrane v", MEMBRANE, mode="lines+markers"), 1, 1)
     figure.add_trace(_line(result["span"], result["theta"], "threshold", QUIET, dash="dash"), 1, 1)
@@ -110,7 +110,7 @@ VOLTS_CHANGES = {
 
 
 def rates(result: Result) -> go.Figure:
-    """Spikes a step against the input: counted dots, the closed form as a line (with gaps), and a clipped ReLU."""
+    """Spikes a step against the input: counted dots, the closed form (with gaps), a clipped ReLU."""
     figure = go.Figure(layout=layout(height=380))
     figure.add_trace(_line(result["x"], result["relu"], "clipped ReLU", QUIET, dash="dash"))
     figure.add_trace(_line(result["fine x"], result["form"], "closed form", LEAK))
@@ -136,7 +136,7 @@ def quarrel(result: Result) -> go.Figure:
 
 
 def homing(result: Result) -> go.Figure:
-    """What a signed neuron has said so far (theta S) and what a plain one has, on the way to the quantizer's code."""
+    """What a signed neuron has said so far (theta S), and a plain one, on the way to the code."""
     figure = go.Figure(layout=layout(height=400))
     figure.add_trace(
         _line(result["t"], result["code"], "the quantizer's answer", QUIET, dash="dash", width=3)
@@ -219,7 +219,10 @@ def bars(result: Result) -> go.Figure:
     value = np.asarray(result["values"])
     figure.add_bar(
         x=list(result["names"]), y=value, name="share", marker={"color": MEMBRANE},
-        error_y={"array": np.asarray(result["high"]) - value, "arrayminus": value - np.asarray(result["low"])},
+        error_y={
+            "array": np.asarray(result["high"]) - value,
+            "arrayminus": value - np.asarray(result["low"]),
+        },
     )  # fmt: skip
     return figure.update_yaxes(title_text=str(result["axis"]), rangemode="tozero")
 

@@ -102,16 +102,16 @@ def lif(
         raise ValueError(f"v0 is {tuple(v0.shape)} {v0.dtype}; x needs {tuple(shape)} {x.dtype}")
     if path not in PATHS:
         raise ValueError(f"path = {path!r} is not known; choose one of {', '.join(PATHS)}")
-    if torch.is_grad_enabled() and v0 is not None and v0.requires_grad:
-        raise ValueError("v0 asks for a gradient, which a sequence does not give; use lif_step")
-    if torch.is_grad_enabled() and x.requires_grad:
-        if isinstance(beta, Tensor) or isinstance(theta, Tensor):
+    if torch.is_grad_enabled() and (x.requires_grad or (v0 is not None and v0.requires_grad)):
+        if any(isinstance(a, Tensor) and a.requires_grad for a in (beta, theta)):
             raise ValueError(
-                "gradients through a sequence need one beta and one theta; use lif_step for tensors"
+                "beta or theta asks for a gradient, which a sequence does not give; use lif_step"
             )
-        s, V = _Sequence.apply(x, v0, steps, T is not None, beta, theta, reset, surrogate or arctan(), path)
+        start = x.new_zeros(shape) if v0 is None else v0
+        setting = (steps, T is not None, beta, theta, reset, surrogate or arctan(), path)
+        s, V = _Sequence.apply(x, start, *setting)
         _check_end(V[-1])
-        return Run(s, V[-1], V if trace else None)
+        return Run(s, V[-1].clone(), V if trace else None)  # a copy: a view would keep all of V alive
     if out is not None and (out.shape != (steps, *shape) or out.dtype != x.dtype or not out.is_contiguous()):
         raise ValueError(
             f"out is {tuple(out.shape)} {out.dtype}; it must be contiguous, {(steps, *shape)} {x.dtype}"
@@ -190,10 +190,7 @@ def _fill(
     V2 = None if V is None else V.view(T, N)
     if path != "torch" and (x.dtype != torch.float32 or x.device.type != "cpu"):
         raise ValueError(f"path = {path!r} runs float32 on the CPU only; x is {x.dtype} on {x.device}")
-    if many:
-        beta, theta = (torch.as_tensor(a, dtype=x.dtype).expand(v.shape).reshape(N) for a in (beta, theta))
-    elif x.dtype == torch.float32:
-        beta, theta = float(np.float32(beta)), float(np.float32(theta))
+    beta, theta = _plain(beta, theta, v)
     if path == "python":
         if N != 1 or many:
             raise ValueError(f"path = 'python' runs one neuron; x has {N}")
@@ -218,24 +215,31 @@ def _fill(
         fast.run_torch(x2, v1, beta, theta, code, s2, V2)
 
 
+def _plain(beta: Any, theta: Any, v: Tensor) -> tuple[Any, Any]:
+    """Two numbers as v's type holds them; or, if one is a tensor, two tensors (N)."""
+    if isinstance(beta, Tensor) or isinstance(theta, Tensor):
+        both = (torch.as_tensor(a, dtype=v.dtype).expand(v.shape).reshape(-1) for a in (beta, theta))
+        return tuple(both)  # type: ignore[return-value]
+    return (float(np.float32(beta)), float(np.float32(theta))) if v.dtype == torch.float32 else (beta, theta)
+
+
 class _Sequence(torch.autograd.Function):
     """All steps as one node of the graph: the forward pass keeps only the membranes V.
 
-    Backward, from the last step: dL/dv(t) = h(v(t) - theta) dL/ds(t) + dL/dV(t) + beta dL/dv(t+1), where
-    "zero" cuts the last term at a spike; dL/dx(t) = dL/dv(t). A constant current gets the sum over t: the
-    layer before it runs once.
+    Backward, from the last step: d(t) = h(v(t) - theta) g_s(t) + g_v(t) + beta d(t+1) with d = dL/dv, g_s = dL/ds
+    and g_v what V itself is asked for; "zero" cuts the last term at a spike; dL/dx(t) = d(t). A constant current gets
+    the sum over t, so that the layer before it runs once.
     """
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx, x: Tensor, v0: Tensor | None, T: int, static: bool, beta: float, theta: float, reset: str,
+        ctx, x: Tensor, v0: Tensor, T: int, static: bool, beta: Any, theta: Any, reset: str,
         surrogate: Surrogate, path: str,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        shape = x.shape if static else x.shape[1:]
-        v = x.new_zeros(shape) if v0 is None else v0.clone(memory_format=torch.contiguous_format)
-        s, V = x.new_empty(T, *shape), x.new_empty(T, *shape)
+        v = v0.clone(memory_format=torch.contiguous_format)
+        s, V = x.new_empty(T, *v0.shape), x.new_empty(T, *v0.shape)
         _fill(x, v, beta, theta, reset, s, V, path)
-        ctx.save_for_backward(V)
+        ctx.save_for_backward(V, v0)
         ctx.set_materialize_grads(False)
         ctx.setting = (static, beta, theta, reset, surrogate, path, x.shape)
         return s, V
@@ -244,20 +248,22 @@ class _Sequence(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx, g_s: Tensor | None, g_v: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        (V,) = ctx.saved_tensors
+        V, v0 = ctx.saved_tensors
         static, beta, theta, reset, surrogate, path, shape = ctx.setting
         if g_s is None and g_v is None:
             return (None,) * 9
         T, code = V.shape[0], RESETS.index(reset)
         g_s = None if g_s is None else g_s.reshape(T, -1)
         g_v = None if g_v is None else g_v.reshape(T, -1)
-        plain = V.dtype == torch.float32 and V.device.type == "cpu" and path in ("auto", "numba")
-        back = (g_s, g_v, V.view(T, -1), beta, theta, code)
-        if plain and fast.has_numba():
-            g_x = fast.back_numba(*back, surrogate.kind, surrogate.k, static)
-        else:
-            g_x = fast.back_torch(*back, surrogate.slope, static)
-        return g_x.view(shape), *(None,) * 8
+        plain = V.dtype == torch.float32 and V.device.type == "cpu"
+        compiled = plain and path != "torch" and fast.has_numba()
+        back = fast.back_numba if compiled else fast.back_torch
+        beta, theta = _plain(beta, theta, v0)
+        g_x, g = back(g_s, g_v, V.view(T, -1), beta, theta, code, surrogate, static)
+        g = g * beta
+        if reset == "zero":
+            g = g * (v0.reshape(-1) <= theta)
+        return g_x.view(shape), g.view(v0.shape), *(None,) * 7
 
 
 class LIF(nn.Module):

@@ -176,8 +176,8 @@ def _vector(value: Any, v: Tensor) -> np.ndarray:
 
 
 @cache
-def _backward(reset: int, kind: str, with_s: bool, with_v: bool, static: bool) -> Any:
-    """Compiled backward pass through time for scalar beta and theta."""
+def _backward(reset: int, kind: str, with_s: bool, with_v: bool, static: bool, many: bool) -> Any:
+    """Compiled backward pass through time; `many`: beta and theta differ by neuron."""
     import numba
 
     one, zero, half, pi = np.float32(1), np.float32(0), np.float32(0.5), np.float32(math.pi)
@@ -197,13 +197,15 @@ def _backward(reset: int, kind: str, with_s: bool, with_v: bool, static: bool) -
 
     @numba.njit(error_model="numpy")
     def row(g, g_s, g_v, V, g_x, beta, theta, k):  # type: ignore[no-untyped-def]
+        beta_0, theta_0 = beta[0], theta[0]
         for j in range(g.size):
+            th = theta[j] if many else theta_0
             a = V[j]
-            back = beta * g[j]
+            back = (beta[j] if many else beta_0) * g[j]
             if reset == ZERO:
-                back = zero if a > theta else back
+                back = zero if a > th else back
             if with_s:
-                back += g_s[j] * slope(a - theta, k)
+                back += g_s[j] * slope(a - th, k)
             if with_v:
                 back += g_v[j]
             g[j] = back
@@ -226,44 +228,49 @@ def back_numba(
     g_s: Tensor | None,
     g_v: Tensor | None,
     V: Tensor,
-    beta: float,
-    theta: float,
+    beta: Any,
+    theta: Any,
     reset: int,
-    kind: str,
-    k: float,
+    surrogate: Any,
     static: bool,
-) -> Tensor:
-    """Gradient for x, (1, N) if static else (T, N), from those for spikes and membranes, (T, N) each."""
+) -> tuple[Tensor, Tensor]:
+    """Gradients from those for spikes and membranes, (T, N) each.
+
+    Returns that for x, (1, N) if static else (T, N), and that for the first membrane v(0), (N).
+    """
     T, N = V.shape
-    g_x = torch.zeros(1, N) if static else torch.empty(T, N)
+    many = isinstance(beta, Tensor)
+    g_x, g = torch.zeros(1, N) if static else torch.empty(T, N), torch.zeros(N)
     none = np.empty((1, 0), np.float32)
-    f = np.float32
     gs_n = none if g_s is None else g_s.contiguous().numpy()
     gv_n = none if g_v is None else g_v.contiguous().numpy()
-    run = _backward(reset, kind, g_s is not None, g_v is not None, static)
-    run(np.zeros(N, f), gs_n, gv_n, V.numpy(), g_x.numpy(), f(beta), f(theta), f(k))
-    return g_x
+    run = _backward(reset, surrogate.kind, g_s is not None, g_v is not None, static, many)
+    beta_n, theta_n = _vector(beta, V), _vector(theta, V)
+    run(g.numpy(), gs_n, gv_n, V.numpy(), g_x.numpy(), beta_n, theta_n, np.float32(surrogate.k))
+    return g_x, g
 
 
 def back_torch(
     g_s: Tensor | None,
     g_v: Tensor | None,
     V: Tensor,
-    beta: float,
-    theta: float,
+    beta: Any,
+    theta: Any,
     reset: int,
-    slope: Any,
+    surrogate: Any,
     static: bool,
-) -> Tensor:
-    """As `back_numba`, in torch: slope(u) is the surrogate's bump."""
-    g_x = torch.zeros_like(V) if g_s is None else g_s * slope(V - theta)
+) -> tuple[Tensor, Tensor]:
+    """As `back_numba`, in torch."""
+    g_x = torch.zeros_like(V) if g_s is None else g_s * surrogate.slope(V - theta)
     if g_v is not None:
         g_x += g_v
     steps = g_x.unbind(0)
     keep = (V <= theta).to(V.dtype).mul_(beta).unbind(0) if reset == ZERO else None
     for t in range(V.shape[0] - 2, -1, -1):
-        if keep is None:
-            steps[t].add_(steps[t + 1], alpha=beta)
-        else:
+        if keep is not None:
             steps[t].addcmul_(steps[t + 1], keep[t])
-    return g_x.sum(0, keepdim=True) if static else g_x
+        elif isinstance(beta, Tensor):
+            steps[t].addcmul_(steps[t + 1], beta)
+        else:
+            steps[t].add_(steps[t + 1], alpha=beta)
+    return g_x.sum(0, keepdim=True) if static else g_x, steps[0]

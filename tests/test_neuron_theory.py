@@ -101,7 +101,7 @@ def gradients(how, *more):
     x = torch.rand(23, 4, 3, generator=torch.Generator().manual_seed(1))
     with bptt.SavedBytes() as saved:
         loss = how(
-            step,
+            bptt.by_steps(step),
             start,
             x,
             lambda ys, first: (ys**2).sum() / 100,
@@ -164,7 +164,7 @@ def test_saved_bytes_counts_a_known_graph():
         (lambda: stbif.st_bif(torch.ones(0), 1.0, -1, 1), "T = 0"),
         (lambda: stbif.st_bif(torch.ones(3, dtype=torch.int32), 1.0, -1, 1), "floats"),
         (lambda: gradients(bptt.truncated, 0), "window"),
-        (lambda: bptt.unroll(lambda s, x: (s, x), (), torch.empty(0, 2)), "at least one"),
+        (lambda: bptt.by_steps(lambda s, x: (s, x))((), torch.empty(0, 2)), "at least one"),
     ],
 )
 def test_bad_input_is_named(call, word):

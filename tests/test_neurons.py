@@ -141,6 +141,23 @@ def test_the_gradient_of_a_sequence_is_autograds_through_the_steps(path, kind, r
     assert torch.allclose(ours, want, atol=1e-5)
 
 
+@pytest.mark.parametrize("path", ["torch", "numba"])
+@pytest.mark.parametrize("reset", RESETS)
+def test_the_gradient_reaches_the_first_membrane_with_a_setting_per_neuron(path, reset):
+    x = currents(9, 6).requires_grad_()
+    v0 = currents(6, seed=3, high=1.5).requires_grad_()
+    beta, theta = currents(6, seed=1, low=0.1, high=1), currents(6, seed=2, low=0.3)
+    run = lif(x, beta, theta, reset, v0=v0, path=path)
+    ours = torch.autograd.grad((run.s * 3).sum() + run.v.sum(), (x, v0))
+    v, total = v0, torch.zeros(())
+    for t in range(9):
+        s, v = lif_step(v, x[t], beta, theta, reset, surrogates.arctan())
+        total = total + 3 * s.sum()
+    want = torch.autograd.grad(total + v.sum(), (x, v0))
+    assert torch.allclose(ours[0], want[0], atol=1e-5)
+    assert torch.allclose(ours[1], want[1], atol=1e-5)
+
+
 @pytest.mark.parametrize("path", ["auto", "torch"])
 def test_the_network_has_snntorchs_gradients(path):
     assert bench.gradient_difference(path, seeds=1) <= 1e-6
@@ -241,9 +258,8 @@ BAD = [
     (dict(path="python"), "one neuron"),
     (dict(x=ok.double(), path="numba"), "float32"),
     (dict(v0=torch.zeros(4)), "v0"),
-    (dict(v0=torch.zeros(3, requires_grad=True)), "v0"),
     (dict(out=torch.zeros(5, 4)), "out"),
-    (dict(x=torch.rand(5, 3, requires_grad=True), beta=torch.rand(3)), "lif_step"),
+    (dict(x=torch.rand(5, 3, requires_grad=True), beta=torch.rand(3, requires_grad=True)), "lif_step"),
 ]
 
 

@@ -148,7 +148,7 @@ def _immediate(v: float, x: float, beta: float, theta: float) -> tuple[float, fl
 
 
 def wait(x: float, beta: float, theta: float) -> int:
-    """Steps from an empty membrane to the first v > theta under a constant input x; 0 if it never gets there."""
+    """Steps from an empty membrane to the first v > theta, input x at each; 0 if it never gets there."""
     if x <= theta * (1 - beta):
         return 0
     return math.floor(math.log(1 - theta * (1 - beta) / x) / math.log(beta)) + 1
