@@ -226,9 +226,9 @@ def _plain(beta: Any, theta: Any, v: Tensor) -> tuple[Any, Any]:
 class _Sequence(torch.autograd.Function):
     """All steps as one node of the graph: the forward pass keeps only the membranes V.
 
-    Backward, from the last step: d(t) = h(v(t) - theta) g_s(t) + g_v(t) + beta d(t+1) with d = dL/dv, g_s = dL/ds
-    and g_v what V itself is asked for; "zero" cuts the last term at a spike; dL/dx(t) = d(t). A constant current gets
-    the sum over t, so that the layer before it runs once.
+    Backward, from the last step: d(t) = h(v(t) - theta) g_s(t) + g_v(t) + beta d(t+1), where d = dL/dv,
+    g_s = dL/ds and g_v is what V itself is asked for; "zero" cuts the last term at a spike; dL/dx(t) = d(t).
+    A constant current gets the sum over t, so that the layer before it runs once.
     """
 
     @staticmethod

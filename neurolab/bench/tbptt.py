@@ -84,7 +84,7 @@ def show(x: Tensor, task: str, steps: int = T) -> Tensor:
 
 
 def loss_of(task: str, labels: Tensor, steps: int = T) -> bptt.Loss:
-    """Cross-entropy, over the last eighth of the steps ("rows") or over all ("still"), a mean over the asked steps."""
+    """Cross-entropy, a mean over the last eighth of the steps ("rows") or over all ("still")."""
     asked = steps // ROWS if task == "rows" else steps
 
     def loss(ys: Tensor, first: int) -> Tensor:
