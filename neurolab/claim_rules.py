@@ -7,8 +7,8 @@ A rule is either ``{"tests": {...}, "confirmed": [...], "partly": [...], "shows"
      "is": "<=", "than": 0.5, "unit": "x", "about": "memory against the whole window"}
 
 ``over`` divides by a second figure of the row; ``take``: median (default), min or max over the rows.
-``confirmed`` lists the tests that must hold; ``partly`` lists ``{"if": [tests], "condition": text}``, of which
-the first that holds counts; otherwise the claim is not reproduced. While a row that a test reads is missing,
+``confirmed`` lists the tests that must hold; ``partly`` lists ``{"if": [tests], "condition": text}``: the
+first that holds counts; otherwise the claim is not reproduced. While a row that a test reads is missing,
 it is open.
 """
 
