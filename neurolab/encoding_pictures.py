@@ -75,7 +75,7 @@ def listening(result: Mapping[str, Any], moving: bool = True) -> go.Figure:
         cols=3,
         column_widths=[0.27, 0.46, 0.27],
         horizontal_spacing=0.04,
-        subplot_titles=("meant", "64 neurons, tick by tick", "heard"),
+        subplot_titles=("meant", "64 neurons", "heard"),
     )
     figure.add_trace(picture(result["said"], "said"), 1, 1)
     drawn = raster(np.asarray(result["spikes"]).T, "spikes")
