@@ -144,10 +144,11 @@ def test_the_course_opens_runs_is_saved_and_comes_back(server, chrome):
     # Set-up cells are folded, the others are open.
     assert page.locator(".jp-CodeCell .jp-Placeholder.jp-InputPlaceholder").count() == 1
 
-    page.click('[data-jp-item-name="restart-and-run"]')
-    page.click(".jp-Dialog button.jp-mod-accept")
+    page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+    page.click('.lm-Menu-item[data-command="runmenu:run-all"]')
     page.wait_for_selector("#bold")
-    page.wait_for_selector(".jp-OutputArea .js-plotly-plot, .jp-OutputArea .main-svg", state="attached")
+    page.wait_for_selector(".jp-OutputArea .main-svg", state="attached")
     assert "the reader's folder is my-course" in page.inner_text(".jp-Notebook")
 
     saved = server.folder / "00_start.ipynb"
