@@ -1,7 +1,7 @@
 """A real Chromium and a real JupyterLab on this machine, for the tests and for ``neurolab bench slider``.
 
-Nothing here reaches the network: JupyterLab listens on the loopback address with a token, keeps its files in a
-folder of its own, and Chromium is told to fetch nothing by itself.
+Nothing here reaches the network: JupyterLab listens on the loopback address with a token, keeps its files in
+a folder of its own, and Chromium is told to fetch nothing by itself.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ def chromium() -> str:
         found = shutil.which(name)
         if found:
             return found
-    missing = f"NEUROLAB_CHROMIUM={chosen} is no program" if chosen else f"none of {', '.join(NAMES)} is there"
+    missing = (
+        f"NEUROLAB_CHROMIUM={chosen} is no program" if chosen else f"none of {', '.join(NAMES)} is there"
+    )
     raise BrowserError(
         f"No Chromium found ({missing}). Install the package 'chromium' (Debian, Ubuntu: "
-        "apt-get install chromium; macOS: brew install --cask chromium), or set NEUROLAB_CHROMIUM to its path."
+        "apt-get install chromium; macOS: brew install --cask chromium), or set NEUROLAB_CHROMIUM to a path."
     )
 
 
@@ -64,7 +66,8 @@ def browser() -> Iterator[Any]:
 
 
 class Lab:
-    """JupyterLab serving ``folder``; use it as a context manager.  ``address`` is its URL without the token."""
+    """JupyterLab serving ``folder``; use it as a context manager.  ``address`` is its URL without the
+    token."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,7 +90,8 @@ class Lab:
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser",
             f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1",
             f"--IdentityProvider.token={self.token}", f"--ServerApp.root_dir={self.folder}",
-            f"--LabApp.workspaces_dir={state / 'workspaces'}", f"--LabApp.user_settings_dir={state / 'settings'}",
+            f"--LabApp.workspaces_dir={state / 'workspaces'}",
+            f"--LabApp.user_settings_dir={state / 'settings'}",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ]  # fmt: skip
         self.log = (state / "server.log").open("wb")
@@ -148,5 +152,6 @@ class Lab:
 
 _KERNEL_READY = """() => {
   const panel = window.jupyterapp?.shell?.currentWidget;
-  return panel?.sessionContext?.session?.kernel?.status === 'idle' && document.querySelector('.jp-Notebook .jp-Cell');
+  const status = panel?.sessionContext?.session?.kernel?.status;
+  return status === 'idle' && document.querySelector('.jp-Notebook .jp-Cell');
 }"""

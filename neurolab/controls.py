@@ -57,7 +57,7 @@ class Steps:
         whole = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
         if not whole or int(value) not in range(int(self.start), int(self.stop) + 1, int(self.step)):
             raise ControlError(
-                f"{value!r} is not allowed: whole numbers from {self.start} to {self.stop} in steps of {self.step}"
+                f"{value!r} is not allowed: whole numbers from {self.start} to {self.stop}, step {self.step}"
             )
         return int(value)
 
@@ -73,7 +73,8 @@ class Steps:
 class Range:
     """Numbers from ``start`` to ``stop``, both included, ``step`` apart (rounded to 12 significant digits).
 
-    Raises `ControlError` when a limit is not finite, the limits are the wrong way round, or ``stop`` is missed.
+    Raises `ControlError` when a limit is not finite, the limits are the wrong way round, or ``stop`` is
+    missed.
     """
 
     start: float

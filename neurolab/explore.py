@@ -1,12 +1,14 @@
 """One explorer: a figure with up to four controls, live in a notebook and without a kernel in the book.
 
     Explorer(compute, figure, controls={"T": Steps(1, 64)}, changes={"error": {"y": "error"}},
-             describe=lambda r: f"The error is {r['error'][-1]:.2f}.", alt="Error against T", caption="Drag T to 8.")
+             describe=lambda r: f"The error is {r['error'][-1]:.2f}.", alt="Error against T", caption="Drag T
+             to 8.")
 
-``compute(**controls) -> dict`` is pure and small; ``figure(result)`` draws its first result with Plotly; ``changes``
-says which attribute of which trace follows which key of the result.  In a notebook this is an ipywidget: a move asks
-the kernel for one result.  With the environment variable ``NEUROLAB_STATIC=1`` the same object computes its whole
-grid and shows as HTML with the data inside.  Both are drawn by the same module, ``static/explorer.mjs``.
+``compute(**controls) -> dict`` is pure and small; ``figure(result)`` draws its first result with Plotly;
+``changes`` says which attribute of which trace follows which key of the result.  In a notebook this is an
+ipywidget: a move asks the kernel for one result.  With the environment variable ``NEUROLAB_STATIC=1`` the
+same object computes its whole grid and shows as HTML with the data inside.  Both are drawn by the same
+module, ``static/explorer.mjs``.
 
 Messages (custom, so that arrays travel as bytes and nothing is echoed):
     browser -> kernel  {"kind": "move", "who", "seq", "values"}, {"kind": "hello", "who"}, {"kind": "plotly"}
@@ -60,13 +62,14 @@ DESCRIBE = "describe()"  # key of the sentence in a packed grid; no result key c
 class Explorer(anywidget.AnyWidget):
     """A figure that follows its controls; see the module's text for the parts.
 
-    ``describe(result)`` gives one sentence, shown under the figure and read out by screen readers after a move.
-    ``alt`` says what the picture shows (required), ``caption`` what to look for.  Keys in ``gaps`` may hold NaN,
-    where a line is to break.  ``controls_values`` (a trait) holds the present values; `set` moves controls from
-    Python and `link` ties one to another widget.
+    ``describe(result)`` gives one sentence, shown under the figure and read out by screen readers after a
+    move. ``alt`` says what the picture shows (required), ``caption`` what to look for.  Keys in ``gaps`` may
+    hold NaN, where a line is to break.  ``controls_values`` (a trait) holds the present values; `set` moves
+    controls from Python and `link` ties one to another widget.
 
-    Raises `ControlError`, `FigureError` or `GridError` (all `ValueError`) when the parts do not fit, and whatever
-    ``compute``, ``figure`` or ``describe`` raise: they run once here, and for every setting with NEUROLAB_STATIC=1.
+    Raises `ControlError`, `FigureError` or `GridError` (all `ValueError`) when the parts do not fit, and
+    whatever ``compute``, ``figure`` or ``describe`` raise: they run once here, and for every setting with
+    NEUROLAB_STATIC=1.
     """
 
     _esm = STATIC / "explorer.mjs"
@@ -135,7 +138,7 @@ class Explorer(anywidget.AnyWidget):
         super().__init__(model_id=comm_id, _comm_id=comm_id, _spec=spec, controls_values=values)
         self.on_msg(self._on_message)
 
-    # What the explorer computes ------------------------------------------------------------------------------
+    # What the explorer computes -------------------------------------------------------------------
 
     def result(self, **values: Any) -> tuple[dict[str, Any], str]:
         """Run ``compute`` at one setting and return its checked result and the sentence that describes it."""
@@ -163,7 +166,8 @@ class Explorer(anywidget.AnyWidget):
         return self.controls_values | new
 
     def corners(self) -> int:
-        """Run ``compute`` at every corner, every end and every choice; return how many settings ran, or raise."""
+        """Run ``compute`` at every corner, every end and every choice; return how many settings ran, or
+        raise."""
         ends = {
             name: control.values()
             if isinstance(control, Choice)
@@ -177,10 +181,11 @@ class Explorer(anywidget.AnyWidget):
         pack(results, self._keys)
         return len(settings)
 
-    # Moving it from Python -----------------------------------------------------------------------------------
+    # Moving it from Python ------------------------------------------------------------------------
 
     def set(self, **values: Any) -> None:
-        """Move controls, e.g. ``explorer.set(T=8)``.  Raises what `check` and ``compute`` raise, and moves nothing then."""
+        """Move controls, e.g. ``explorer.set(T=8)``.  Raises what `check` and ``compute`` raise, and moves
+        nothing then."""
         new = self.check(**values)
         if new == self.controls_values:
             return
@@ -208,7 +213,7 @@ class Explorer(anywidget.AnyWidget):
         self.observe(to_widget, names="controls_values")
         return unlink
 
-    # Talking to the browser ----------------------------------------------------------------------------------
+    # Talking to the browser -----------------------------------------------------------------------
 
     def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         kind = content.get("kind")
@@ -258,7 +263,7 @@ class Explorer(anywidget.AnyWidget):
         content = {"kind": "result", "values": values, "describe": sentence, "entries": entries, **reply}
         self.send(content, buffers)
 
-    # The static page -----------------------------------------------------------------------------------------
+    # The static page ------------------------------------------------------------------------------
 
     def _grid(self) -> dict[str, Any]:
         names = list(self._controls)
@@ -299,7 +304,8 @@ class Explorer(anywidget.AnyWidget):
 
 
 def exercise_corners(explorer: Explorer) -> int:
-    """For tests: run an explorer at its ends, corners and choices.  Returns the count; raises what compute raises."""
+    """For tests: run an explorer at its ends, corners and choices.  Returns the count; raises what compute
+    raises."""
     return explorer.corners()
 
 
@@ -312,9 +318,9 @@ def _plotly_gz() -> bytes:
 def static_files() -> dict[str, bytes]:
     """The files that a static site serves, by name: link ``explorer.css`` and ``explorer.js`` on every page.
 
-    ``explorer.js`` is an ordinary script that starts ``explorer.mjs`` from a string inside it, so that a page opened
-    from a folder (``file:``), where browsers refuse to load modules, works too.  Plotly is loaded by it from the
-    same folder, once, and only on pages that hold an explorer.
+    ``explorer.js`` is an ordinary script that starts ``explorer.mjs`` from a string inside it, so that a page
+    opened from a folder (``file:``), where browsers refuse to load modules, works too.  Plotly is loaded by
+    it from the same folder, once, and only on pages that hold an explorer.
     """
     module = json.dumps((STATIC / "explorer.mjs").read_text(encoding="utf-8"), ensure_ascii=False)
     start = (

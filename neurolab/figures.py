@@ -19,7 +19,7 @@ COLOURS = {
     "sky": "#56B4E9",
     "purple": "#CC79A7",
     "yellow": "#F0E442",
-    "ink": "#1B1F24",  # the browser swaps this exact colour for the theme's text colour, so it shows in the dark
+    "ink": "#1B1F24",  # the browser swaps this exact colour for the theme's text colour: it shows in the dark
     "black": "#1B1F24",
 }
 
@@ -47,7 +47,8 @@ def layout(**extra: Any) -> go.Layout:
 
 
 def as_figure(drawn: Any) -> go.Figure:
-    """Return what ``figure(result)`` gave as a `go.Figure`; plotly's own `ValueError` names a wrong attribute."""
+    """Return what ``figure(result)`` gave as a `go.Figure`; plotly's own `ValueError` names a wrong
+    attribute."""
     if isinstance(drawn, go.Figure):
         return drawn
     if isinstance(drawn, dict):
@@ -59,7 +60,8 @@ def check_result(result: Any, where: str, gaps: tuple[str, ...] = ()) -> dict[st
     """Check one result of ``compute`` and return it with plain arrays, floats and strings.
 
     Allowed: arrays of finite numbers or booleans (any shape), arrays or lists of strings, numbers, strings.
-    Keys in ``gaps`` may hold NaN, which breaks a line.  Raises `FigureError` naming ``where``, the key and why.
+    Keys in ``gaps`` may hold NaN, which breaks a line.  Raises `FigureError` naming ``where``, the key and
+    why.
     """
     if not isinstance(result, dict) or not result:
         raise FigureError(
@@ -100,8 +102,8 @@ def check_result(result: Any, where: str, gaps: tuple[str, ...] = ()) -> dict[st
 def resolve_changes(figure: go.Figure, changes: Any, result: dict[str, Any]) -> list[list[Any]]:
     """Turn ``changes`` into ``[trace number or "layout", attribute, key]`` rows, trying each on a copy.
 
-    Raises `FigureError` for an unknown or doubled trace name, an attribute that plotly does not know, or a key
-    that the result lacks.
+    Raises `FigureError` for an unknown or doubled trace name, an attribute that plotly does not know, or a
+    key that the result lacks.
     """
     if not isinstance(changes, dict):
         raise FigureError(
@@ -127,7 +129,7 @@ def resolve_changes(figure: go.Figure, changes: Any, result: dict[str, Any]) -> 
         for attribute, key in attributes.items():
             if key not in result:
                 raise FigureError(
-                    f"changes[{target!r}][{attribute!r}]: compute returns no {key!r}; it returns {sorted(result)}"
+                    f"changes[{target!r}][{attribute!r}]: compute returns no {key!r} but {sorted(result)}"
                 )
             try:
                 thing[attribute] = result[key]
@@ -138,7 +140,8 @@ def resolve_changes(figure: go.Figure, changes: Any, result: dict[str, Any]) -> 
 
 
 def plain(value: Any) -> Any:
-    """Return ``value`` as JSON data; numeric arrays become ``{"dtype", "bdata", "shape"}``, which plotly.js reads."""
+    """Return ``value`` as JSON data; numeric arrays become ``{"dtype", "bdata", "shape"}``, which plotly.js
+    reads."""
     if isinstance(value, dict):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -160,7 +163,8 @@ def plain(value: Any) -> Any:
 
 
 def compact(array: np.ndarray) -> np.ndarray:
-    """The same numbers in the narrowest type that a browser's typed arrays hold (int64 and float16 have none).
+    """The same numbers in the narrowest type that a browser's typed arrays hold (int64 and float16 have
+    none).
 
     Integers keep their values; floats keep 64 bits up to 512 of them, and 32 beyond (1 part in 16 million).
     """

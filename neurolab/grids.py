@@ -1,12 +1,13 @@
 """A grid of results, small enough for a web page.
 
-A static explorer carries the result of every setting of its controls.  The numbers of one key are rounded to a
-decimal step (1/4,000 of the key's range or finer: less than a pixel), equal arrays are kept once, neighbouring
-values are replaced by their differences, and the bytes are compressed (zlib) and written as base64.
-``explorer.mjs`` undoes each step; `unpack` does the same in Python, so that tests can compare the two.
+A static explorer carries the result of every setting of its controls.  The numbers of one key are rounded to
+a decimal step (1/4,000 of the key's range or finer: less than a pixel), equal arrays are kept once,
+neighbouring values are replaced by their differences, and the bytes are compressed (zlib) and written as
+base64. ``explorer.mjs`` undoes each step; `unpack` does the same in Python, so that tests can compare the
+two.
 
-Whole numbers, strings and single numbers keep their exact values.  Where one key's positive numbers span more than
-a factor of 1,000 (think of a logarithmic axis) the rounding is relative instead: 13 significant bits.
+Whole numbers, strings and single numbers keep their exact values.  Where one key's positive numbers span more
+than a factor of 1,000 (think of a logarithmic axis) the rounding is relative instead: 13 significant bits.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ def _unique(values: list[Any], name: Any) -> tuple[list[int], list[Any]]:
 
 
 def _pack_arrays(arrays: list[np.ndarray]) -> tuple[dict[str, Any], bytes]:
-    """Codes of one key's arrays: distinct arrays once, rounded, differenced, bytes of equal weight together."""
+    """Codes of one key's arrays: distinct arrays once, rounded, differenced, bytes of equal weight
+    together."""
     index, unique = _unique(arrays, lambda a: (a.shape, a.tobytes(), a.dtype.str))
     shapes = [list(a.shape) for a in unique]
     flat = np.concatenate([np.asarray(a, float).ravel() for a in unique])
@@ -101,7 +103,8 @@ def _pack_arrays(arrays: list[np.ndarray]) -> tuple[dict[str, Any], bytes]:
 
 
 def _codes(flat: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
-    """Unsigned codes of all numbers of a key, and how to turn them back: ``low + code * step``, or float bits."""
+    """Unsigned codes of all numbers of a key, and how to turn them back: ``low + code * step``, or float
+    bits."""
     finite = flat[np.isfinite(flat)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     holes = finite.size < flat.size
@@ -127,7 +130,8 @@ def _codes(flat: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _difference(codes: np.ndarray, mode: str, shapes: list[list[int]]) -> np.ndarray:
-    """Differences that wrap round in the code's own width: along the numbers once or twice, or to the array before."""
+    """Differences that wrap round in the code's own width: along the numbers once or twice, or to the array
+    before."""
     if mode == "plain":
         return codes
     if mode == "before":

@@ -52,7 +52,9 @@ def make(**changed: Any) -> Explorer:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], list[bytes]]]:
     messages: list[tuple[dict[str, Any], list[bytes]]] = []
-    monkeypatch.setattr(Explorer, "send", lambda self, content, buffers=None: messages.append((content, buffers or [])))
+    monkeypatch.setattr(
+        Explorer, "send", lambda self, content, buffers=None: messages.append((content, buffers or []))
+    )
     return messages
 
 
@@ -60,7 +62,7 @@ def move(explorer: Explorer, seq: int = 1, **values: Any) -> None:
     explorer._on_message(explorer, {"kind": "move", "who": "me", "seq": seq, "values": values}, [])
 
 
-# Controls ------------------------------------------------------------------------------------------------------
+# Controls -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_each_value_of_steps_is_allowed_and_nothing_between(start: int, count: i
         control.check(start + 0.5)
 
 
-# Construction --------------------------------------------------------------------------------------------------
+# Construction -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,11 +118,19 @@ def test_each_value_of_steps_is_allowed_and_nothing_between(start: int, count: i
         ({"controls": {"T": 3}}, ControlError, "must be Steps, Range or Choice"),
         ({"controls": {"T": Steps(0, 4000)}}, ControlError, "4001 settings"),
         ({"changes": {}}, FigureError, "changes is empty"),
-        ({"changes": {"lime": {"y": "y"}}}, FigureError, r"no trace called 'lime'; the figure's traces are \['line'\]"),
-        ({"changes": {"line": {"y": "z"}}}, FigureError, "compute returns no 'z'"),
+        (
+            {"changes": {"lime": {"y": "y"}}},
+            FigureError,
+            r"no trace called 'lime'; the figure's traces are \['line'\]",
+        ),
+        ({"changes": {"line": {"y": "z"}}}, FigureError, "compute returns no 'z' but"),
         ({"changes": {"line": {"colour": "name"}}}, FigureError, "plotly refuses 'colour'"),
         ({"compute": lambda T, code: {}}, FigureError, "must return a dict"),
-        ({"compute": lambda T, code: {"y": np.array([1, np.nan])}}, FigureError, "'y' holds nan .name it in gaps"),
+        (
+            {"compute": lambda T, code: {"y": np.array([1, np.nan])}},
+            FigureError,
+            "'y' holds nan .name it in gaps",
+        ),
         ({"compute": lambda T, code: {"y": np.array([np.inf])}}, FigureError, "'y' holds inf"),
         ({"compute": lambda T, code: {"y": object()}}, FigureError, "allowed are numbers and strings"),
         ({"describe": lambda r: 3}, FigureError, "describe must return a string"),
@@ -172,7 +182,7 @@ def test_gaps_torch_tensors_and_words_are_allowed() -> None:
     assert exercise_corners(explorer) == 8
 
 
-# Messages ------------------------------------------------------------------------------------------------------
+# Messages -----------------------------------------------------------------------------------------
 
 
 def test_a_move_sends_the_arrays_as_bytes_and_only_what_changed(sent: list[Any]) -> None:
@@ -237,7 +247,7 @@ def test_link_moves_both_ways_until_untied() -> None:
         explorer.link("U", box)
 
 
-# The static page -----------------------------------------------------------------------------------------------
+# The static page ----------------------------------------------------------------------------------
 
 
 def static(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> tuple[str, dict[str, Any]]:
@@ -290,8 +300,7 @@ def test_house_layout() -> None:
     assert COLOURS["blue"] == "#0072B2"
 
 
-# Packing -------------------------------------------------------------------------------------------------------
-
+# Packing ------------------------------------------------------------------------------------------
 
 
 def numbers() -> Any:
@@ -307,7 +316,9 @@ def numbers() -> Any:
 @settings(deadline=None)
 @given(numbers())
 def test_packing_keeps_numbers_within_the_stated_rounding(values: list[np.ndarray]) -> None:
-    got = np.array([one["a"] for one in unpack(json.loads(json.dumps(pack([{"a": v} for v in values], ["a"]))))])
+    got = np.array(
+        [one["a"] for one in unpack(json.loads(json.dumps(pack([{"a": v} for v in values], ["a"]))))]
+    )
     want = np.array(values, float)
     if np.all(want == np.round(want)):
         np.testing.assert_array_equal(got, want)
@@ -319,7 +330,13 @@ def test_packing_keeps_numbers_within_the_stated_rounding(values: list[np.ndarra
 
 def test_packing_keeps_holes_words_numbers_and_changing_shapes() -> None:
     results = [
-        {"a": np.array([0.5, np.nan, i]), "z": np.ones((i + 1, 2)), "s": "word", "n": i / 3, "l": np.array(["a", "b"])}
+        {
+            "a": np.array([0.5, np.nan, i]),
+            "z": np.ones((i + 1, 2)),
+            "s": "word",
+            "n": i / 3,
+            "l": np.array(["a", "b"]),
+        }
         for i in range(3)
     ]
     for got, want in zip(unpack(pack(results, list(results[0]))), results, strict=True):

@@ -27,7 +27,9 @@ def figure(result: dict[str, Any]) -> go.Figure:
     return go.Figure(
         [
             go.Scatter(x=X, y=result["measured"], name="measured", line_color=COLOURS["blue"]),
-            go.Scatter(x=X, y=result["theory"], name="theory", line={"color": COLOURS["ink"], "dash": "dash"}),
+            go.Scatter(
+                x=X, y=result["theory"], name="theory", line={"color": COLOURS["ink"], "dash": "dash"}
+            ),
         ],
         layout(xaxis_title="pixel x", yaxis_title="error", yaxis_range=[0, 0.6]),
     )

@@ -49,7 +49,9 @@ def running(lab: Lab, notebook: str, watched: Any) -> Any:
     return found
 
 
-def test_drag_keyboard_error_recovery_and_reopening(running: Any, lab: Lab, notebook: str, watched: Any) -> None:
+def test_drag_keyboard_error_recovery_and_reopening(
+    running: Any, lab: Lab, notebook: str, watched: Any
+) -> None:
     page = running.page
     before = page.evaluate(LINE)
     slider = page.locator(".nl-range").first
@@ -77,8 +79,8 @@ def test_drag_keyboard_error_recovery_and_reopening(running: Any, lab: Lab, note
     assert page.evaluate(DRAWN)[1]["T"] == 4, "the second explorer stays where it is"
     assert page.evaluate("() => document.activeElement.className") == "nl-range"
 
-    # Reopened with its kernel alive: the last position, live. On a busy machine anywidget's two seconds run out
-    # before its module is there; this page has no patience at all, which is that case made certain.
+    # Reopened with its kernel alive: the last position, live. On a busy machine anywidget's two seconds run
+    # out before its module is there; this page has no patience at all, which is that case made certain.
     lab.save(page)
     page.wait_for_timeout(300)
     page.close()
@@ -123,7 +125,8 @@ def test_python_and_widgets_move_it(lab: Lab, watched: Any) -> None:
         "linked.ipynb",
         [
             HEAD + "import ipywidgets\n"
-            "ex = explorers.explorer(); box = ipywidgets.IntText(4); ex.link('T', box); ipywidgets.VBox([ex, box])",
+            "ex = explorers.explorer(); box = ipywidgets.IntText(4)\n"
+            "ex.link('T', box); ipywidgets.VBox([ex, box])",
             "ex.set(T=8)",
         ],
     )

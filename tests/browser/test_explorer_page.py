@@ -14,12 +14,17 @@ from neurolab.explore import STATIC
 from neurolab.grids import pack, unpack
 from tests.browser import explorers
 
-LINES = "() => [...document.querySelectorAll('.nl-explorer')[0].querySelectorAll('.scatterlayer .js-line')].map(l => l.getAttribute('d'))"
+LINES = """() => {
+  const lines = document.querySelector(".nl-explorer").querySelectorAll(".scatterlayer .js-line");
+  return [...lines].map((line) => line.getAttribute("d"));
+}"""
 
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_page(tmp_path_factory.mktemp("site"), explorers.fine, explorers.heatmap, explorers.bars, explorers.lines)
+    return write_page(
+        tmp_path_factory.mktemp("site"), explorers.fine, explorers.heatmap, explorers.bars, explorers.lines
+    )
 
 
 @pytest.fixture
@@ -27,7 +32,9 @@ def opened(watched: Any, page_file: Path) -> Any:
     def open_at(width: int = 1280, **more: Any) -> Any:
         found = watched(width, **more)
         found.page.goto(page_file.as_uri())
-        found.page.wait_for_function("() => document.querySelectorAll('.nl-explorer[data-drawn]').length === 4")
+        found.page.wait_for_function(
+            "() => document.querySelectorAll('.nl-explorer[data-drawn]').length === 4"
+        )
         return found
 
     return open_at
@@ -62,7 +69,8 @@ def test_keyboard_choice_and_spoken_sentence(opened: Any) -> None:
     page.get_by_role("radio", name="round").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function(
-        """() => document.querySelector('.nl-explorer').dataset.drawn === '{"T":6,"shape":"peaked","noise":0.2}'"""
+        "(drawn) => document.querySelector('.nl-explorer').dataset.drawn === drawn",
+        arg='{"T":6,"shape":"peaked","noise":0.2}',
     )
     page.wait_for_function(
         "() => document.querySelector('.nl-spoken').textContent === 'With T = 6 the largest error is 0.083.'"
@@ -79,9 +87,14 @@ def test_a_result_may_change_its_shape(opened: Any) -> None:
     heat = page.locator(".nl-explorer").nth(1)
     heat.locator("input").focus()
     page.keyboard.press("End")
-    page.wait_for_function("() => document.querySelectorAll('.nl-explorer')[1].dataset.drawn === '{\"row\":7}'")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.nl-explorer')[1].dataset.drawn === '{\"row\":7}'"
+    )
     size = page.evaluate(
-        "() => { const t = document.querySelectorAll('.nl-figure')[1]._fullData[0]; return [t.z.length, t.x[7]]; }"
+        """() => {
+          const { z, x } = document.querySelectorAll(".nl-figure")[1]._fullData[0];
+          return [z.length, x[7]];
+        }"""
     )
     assert size == [9, "r7c7"]
 
@@ -89,17 +102,23 @@ def test_a_result_may_change_its_shape(opened: Any) -> None:
 def test_a_phone_scrolls_down_only(opened: Any) -> None:
     page = opened(390).page
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    widths = page.evaluate("() => [...document.querySelectorAll('.main-svg')].map(s => s.getBoundingClientRect().right)")
+    widths = page.evaluate(
+        "() => [...document.querySelectorAll('.main-svg')].map(s => s.getBoundingClientRect().right)"
+    )
     assert max(widths) <= 390
 
 
 def test_dark_mode_follows_the_switch(opened: Any) -> None:
     page = opened().page
-    ink = "() => [getComputedStyle(document.querySelectorAll('.scatterlayer .js-line')[1]).stroke, document.querySelector('.ytick text').style.fill]"
+    ink = """() => {
+      const line = document.querySelectorAll(".scatterlayer .js-line")[1];
+      return [getComputedStyle(line).stroke, document.querySelector(".ytick text").style.fill];
+    }"""
     light = page.evaluate(ink)
     page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
     page.wait_for_function(
-        "(old) => getComputedStyle(document.querySelectorAll('.scatterlayer .js-line')[1]).stroke !== old", arg=light[0]
+        "(old) => getComputedStyle(document.querySelectorAll('.scatterlayer .js-line')[1]).stroke !== old",
+        arg=light[0],
     )
     dark = page.evaluate(ink)
     assert light[0] == "rgb(31, 35, 40)"
@@ -115,7 +134,8 @@ def test_a_sketch_is_what_plotly_draws(opened: Any) -> None:
           const figure = document.querySelectorAll(".nl-figure")[3];
           const at = () => [...figure.querySelectorAll(".scatterlayer .js-line")].map((line) => {
             const length = line.getTotalLength();
-            return Array.from({ length: 51 }, (_, i) => { const p = line.getPointAtLength(length * i / 50); return [p.x, p.y]; });
+            const points = Array.from({ length: 51 }, (_, i) => line.getPointAtLength(length * i / 50));
+            return points.map((point) => [point.x, point.y]);
           });
           const slider = figure.closest(".nl-explorer").querySelector(".nl-range");
           const before = at(), old = figure._fullData[0].y[100];
@@ -129,15 +149,20 @@ def test_a_sketch_is_what_plotly_draws(opened: Any) -> None:
     before, sketched, settled, knew, knows = shapes
     assert (knew, knows) == (False, True), "the sketch came first, then Plotly"
     assert np.abs(np.array(before) - np.array(sketched)).max() > 20
-    np.testing.assert_allclose(sketched, settled, atol=1.5)  # Plotly leaves out points that a line does not need
+    np.testing.assert_allclose(
+        sketched, settled, atol=1.5
+    )  # Plotly leaves out points that a line does not need
 
 
 def test_without_motion_when_asked(opened: Any) -> None:
     page = opened(reduced_motion="reduce").page
-    assert page.evaluate("() => getComputedStyle(document.querySelector('.nl-figure')).transitionDuration") == "0s"
+    assert (
+        page.evaluate("() => getComputedStyle(document.querySelector('.nl-figure')).transitionDuration")
+        == "0s"
+    )
 
 
-# The decoder ---------------------------------------------------------------------------------------------------
+# The decoder --------------------------------------------------------------------------------------
 
 whole = st.integers(-40_000, 70_000)
 real = st.floats(-1e6, 1e6, allow_nan=False, width=32)
@@ -149,22 +174,27 @@ def grids(draw: Any) -> list[dict[str, Any]]:
     """Results of one key for several settings: numbers of a kind, shapes equal or not, holes, words."""
     count = draw(st.integers(1, 5))
     numbers = draw(st.sampled_from([whole, real, wide]))
-    lengths = [draw(st.integers(0, 6))] * count if draw(st.booleans()) else draw(
-        st.lists(st.integers(0, 6), min_size=count, max_size=count)
+    lengths = (
+        [draw(st.integers(0, 6))] * count
+        if draw(st.booleans())
+        else draw(st.lists(st.integers(0, 6), min_size=count, max_size=count))
     )
     results = []
     for length in lengths:
         array = np.array(draw(st.lists(numbers, min_size=2 * length, max_size=2 * length)), float)
         if draw(st.booleans()) and length:
             array[draw(st.integers(0, 2 * length - 1))] = np.nan
-        results.append({"a": array.reshape(length, 2) if draw(st.booleans()) else array, "s": draw(st.text(max_size=4))})
+        results.append(
+            {"a": array.reshape(length, 2) if draw(st.booleans()) else array, "s": draw(st.text(max_size=4))}
+        )
     if len({r["a"].ndim for r in results}) > 1:
         results = [{**r, "a": r["a"].ravel()} for r in results]
     return results
 
 
 def test_browser_decodes_what_python_packs(chromium: Any) -> None:
-    """The page's decoder gives what compute gave: whole numbers and words exactly, others within half a step."""
+    """The page's decoder gives what compute gave: whole numbers and words exactly, others within half a
+    step."""
     page = chromium.new_page()
     source = json.dumps((STATIC / "explorer.mjs").read_text(encoding="utf-8"))
     page.evaluate(
@@ -191,7 +221,9 @@ def test_browser_decodes_what_python_packs(chromium: Any) -> None:
     def check(results: list[dict[str, Any]]) -> None:
         packed = pack(results, ["a", "s"])
         for got, mine, want in zip(page.evaluate(decode, packed), unpack(packed), results, strict=True):
-            shown = np.array([np.nan if one is None else one for one in np.ravel(np.array(got["a"], object))], float)
+            shown = np.array(
+                [np.nan if one is None else one for one in np.ravel(np.array(got["a"], object))], float
+            )
             np.testing.assert_array_equal(shown, mine["a"].ravel())
             assert got["s"] == mine["s"] == want["s"]
 
@@ -205,7 +237,7 @@ def test_every_setting_of_a_page_is_what_compute_gives(opened: Any, page_file: P
     shown = page.evaluate(
         """async () => {
           const root = document.querySelector(".nl-explorer");
-          const sliders = [...root.querySelectorAll(".nl-range")], radios = [...root.querySelectorAll("[type=radio]")];
+          const [sliders, radios] = [".nl-range", "[type=radio]"].map((name) => [...root.querySelectorAll(name)]);
           const seen = [];
           for (const radio of radios) for (let T = 0; T < 12; T += 3) for (let n = 0; n < 5; n += 2) {
             radio.click();
