@@ -237,7 +237,7 @@ def test_every_setting_of_a_page_is_what_compute_gives(opened: Any, page_file: P
     shown = page.evaluate(
         """async () => {
           const root = document.querySelector(".nl-explorer");
-          const [sliders, radios] = [".nl-range", "[type=radio]"].map((name) => [...root.querySelectorAll(name)]);
+          const [sliders, radios] = [".nl-range", "[type=radio]"].map((name) => root.querySelectorAll(name));
           const seen = [];
           for (const radio of radios) for (let T = 0; T < 12; T += 3) for (let n = 0; n < 5; n += 2) {
             radio.click();
