@@ -116,6 +116,8 @@ def _page(
         )
         number = f'<p class="chapter-number">Chapter {int(stem.split("_")[0])}</p>\n'
         body = body.replace("<h1>", number + "<h1>", 1).replace("</h1>", "</h1>\n" + bar, 1)
+    # Sphinx calls the bibliography a list of things that are no list items.
+    body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
     context["body"] = body.replace('<div id="book-road"></div>', _road(context, app.env.found_docs))
 
 

@@ -26,6 +26,9 @@
       }
     }
   };
+  // A summary is named by its own words; the toggle's script names them all alike.
+  const named = () => document.querySelectorAll("summary[aria-label]").forEach((one) => one.removeAttribute("aria-label"));
   addEventListener("load", reachable);
+  addEventListener("load", named);
   addEventListener("resize", reachable);
 })();
