@@ -122,7 +122,7 @@ class Counter:
     def __call__(self, x: Tensor) -> Tensor:
         """Numbers in [0, 1] of any shape -> what is heard, same shape."""
         parts = []
-        for part in x.reshape(-1).split(max(1, self.most // self.T)):
+        for part in x.detach().reshape(-1).split(max(1, self.most // self.T)):
             spikes = self.code.encode(part, self.T, self.dice)
             self.spikes += float(spikes.sum(dtype=torch.float64))
             self.numbers += part.numel()

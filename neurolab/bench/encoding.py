@@ -41,11 +41,12 @@ Say = Callable[[str], None]
 
 def data(quick: bool = False) -> dict[str, Tensor]:
     """Return flat numbers in [0, 1] by name: digits, an even spread, activations if there are any."""
-    spread = torch.rand(NUMBERS // 2, generator=encoding.generator(0))
+    own = encoding.generator(20_000)  # a seed that no code uses: numbers and coins must not share their dice
+    spread = torch.rand(NUMBERS // 2, generator=own)
     found = {"digits": torch.tensor(digits.load()[2]).flatten(), "uniform": spread}
     if (assistant.FOLDER / assistant.CARD).is_file():
         x = ranges(assistant.load(), 16 if quick else QUESTIONS)["feed_forward"].x.flatten()
-        found["assistant"] = x[torch.randperm(len(x), generator=encoding.generator(0))[:NUMBERS]]
+        found["assistant"] = x[torch.randperm(len(x), generator=own)[:NUMBERS]]
     return found
 
 
@@ -235,7 +236,7 @@ def run(quick: bool = False, progress: Say | None = None) -> list[Finding]:
     found = _checks()
     for name, x in data(quick).items():
         say(f"the claim's figures on {name}")
-        for seed in seeds:
+        for seed in seeds if name != "uniform" else ():  # the claim is tested on real numbers only
             setting = {"T": 16, "code": "rate, latency", "seed": seed, "data": name}
             found.append(
                 Finding(None, name="encoding.window_error", setting=setting, figures=window_error(x, seed))
