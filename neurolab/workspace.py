@@ -77,7 +77,7 @@ def prepare(folder: Path, source: Path = NOTEBOOKS) -> list[Delivery]:
 def content_hash(notebook: NotebookNode) -> str:
     """Return a hash of what a reader edits (each cell's kind, source and tags), not of header or outputs."""
     cells = [
-        [cell.cell_type, cell.source.rstrip(), sorted(cell.metadata.get("tags", []))]
+        [cell.cell_type, cell.source.strip(), sorted(cell.metadata.get("tags", []))]
         for cell in notebook.cells
     ]
     return hashlib.sha256(json.dumps(cells, ensure_ascii=False).encode()).hexdigest()
@@ -114,7 +114,9 @@ class _Chapter:
         self.folder = folder
         self.text = folder / f"{self.name}.md"
         self.notebook = folder / f"{self.name}.ipynb"
-        self.new = _paired(jupytext.read(course))
+        # Written and read once, as it will come back from the reader's folder: what Jupytext changes on the
+        # way (it drops blank first lines, say) is nobody's edit.
+        self.new = jupytext.reads(_as_text(jupytext.read(course)), "md:myst")
         self.new_hash = content_hash(self.new)
         known = manifest.chapters.get(self.name)
         self.delivered: str | None = known["delivered"] if known else None

@@ -83,6 +83,20 @@ def test_the_first_start_delivers_a_pair(course):
     assert course.start() == ["same"]
 
 
+@pytest.mark.parametrize(
+    "cell", ["\n\nx = 1", "x = 1\n\n", ":tags: [hide-input]\n\n\nx = 1", "%pip list", "# +++"]
+)
+def test_what_jupytext_changes_by_itself_is_no_edit(course, cell):
+    course.publish(cell)
+    course.start()
+    assert course.start() == ["same"]
+    book = jupytext.read(course.notebook)
+    jupytext.write(book, course.notebook)
+    jupytext.write(book, course.text, fmt="md:myst")
+    course.publish("x = 2")
+    assert course.start() == ["updated"]
+
+
 def test_an_untouched_chapter_is_updated(course):
     course.start()
     course.publish("x = 2")
