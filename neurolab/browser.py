@@ -80,6 +80,9 @@ class Lab:
     def __enter__(self) -> Lab:
         state = self.folder / ".jupyter-state"
         state.mkdir(parents=True, exist_ok=True)
+        news = state / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+        news.parent.mkdir(parents=True, exist_ok=True)
+        news.write_text('{"fetchNews": "false"}', encoding="utf-8")
         here = Path(__file__).resolve().parent.parent
         places = {
             name: str(state / name.lower())

@@ -115,7 +115,7 @@ class Explorer(anywidget.AnyWidget):
         values = {name: control.value for name, control in self._controls.items()}
         result, sentence = self.result(**values)
         drawn = as_figure(figure(result))
-        self._changes = resolve_changes(drawn, changes or {}, result)
+        self._changes, drawn = resolve_changes(drawn, changes or {}, result)
         if self._controls and not self._changes:
             raise FigureError("changes is empty: the controls would move nothing in the figure")
         self._keys = sorted({key for _, _, key in self._changes})

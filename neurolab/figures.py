@@ -99,8 +99,12 @@ def check_result(result: Any, where: str, gaps: tuple[str, ...] = ()) -> dict[st
     return clean
 
 
-def resolve_changes(figure: go.Figure, changes: Any, result: dict[str, Any]) -> list[list[Any]]:
+def resolve_changes(
+    figure: go.Figure, changes: Any, result: dict[str, Any]
+) -> tuple[list[list[Any]], go.Figure]:
     """Turn ``changes`` into ``[trace number or "layout", attribute, key]`` rows, trying each on a copy.
+
+    Returns the rows and the copy, which shows ``result`` in every place that changes.
 
     Raises `FigureError` for an unknown or doubled trace name, an attribute that plotly does not know, or a
     key that the result lacks.
@@ -136,7 +140,7 @@ def resolve_changes(figure: go.Figure, changes: Any, result: dict[str, Any]) -> 
             except (ValueError, TypeError, KeyError, IndexError) as error:
                 raise FigureError(f"changes[{target!r}]: plotly refuses {attribute!r}: {error}") from error
             rows.append([place, attribute, key])
-    return rows
+    return rows, trial
 
 
 def plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 LEVELS = 4000  # a picture is at most about 1,000 pixels high: steps stay well below one
 RELATIVE_BITS = 13
 SPAN = 1000.0
+TINY = 1e-30  # what is nearer to zero than this may become zero
 
 
 class GridError(ValueError):
@@ -108,16 +109,15 @@ def _codes(flat: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     finite = flat[np.isfinite(flat)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     holes = finite.size < flat.size
-    whole = bool(np.all(finite == np.round(finite))) and high - low < 2**31 and abs(low) < 2**52
-    positive = finite[finite > 0]
+    whole = bool(np.all(finite == np.round(finite))) and high - low <= 2**32 - 3 and abs(low) < 2**52
+    positive = finite[finite > TINY]
     if not whole and low >= 0 and positive.size and high / float(positive.min()) > SPAN:
         bits = flat.astype("<f4").view("<u4").astype(np.uint64)
         drop = 23 - RELATIVE_BITS
         bits = ((bits + (1 << (drop - 1))) >> drop).astype("<u4")
         return bits, {"kind": "float", "drop": drop}
-    rough = math.floor(math.log10((high - low) / LEVELS)) if high > low else -9
-    exponent = 0 if whole else rough
-    scale = 10.0 ** abs(exponent)
+    exponent = 0 if whole else _exponent(low, high)
+    scale = float(f"1e{abs(exponent)}")  # not 10**n: that differs between languages in the last bit
     ticks = flat / scale if exponent >= 0 else flat * scale
     base = math.floor(low / scale) if exponent >= 0 else math.floor(low * scale)
     with np.errstate(invalid="ignore"):
@@ -127,6 +127,12 @@ def _codes(flat: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     kind = next(k for k, bits in (("<u1", 8), ("<u2", 16), ("<u4", 32)) if top + 2 <= 2**bits)
     how = {"kind": "codes", "base": base, "exponent": exponent, "hole": top + 1 if holes else -1}
     return codes.astype(kind), how
+
+
+def _exponent(low: float, high: float) -> int:
+    """The power of ten that numbers from low to high are rounded to; 15 digits where all are the same."""
+    step = (high - low) / LEVELS if high - low > TINY * LEVELS else max(abs(low), TINY) * 1e-14
+    return max(math.floor(math.log10(step)), round(math.log10(TINY)))
 
 
 def _difference(codes: np.ndarray, mode: str, shapes: list[list[int]]) -> np.ndarray:
@@ -176,7 +182,7 @@ def _unpack_arrays(data: bytes, spec: dict[str, Any]) -> list[np.ndarray]:
     if spec["kind"] == "float":
         numbers = (codes.astype("<u4") << spec["drop"]).astype("<u4").view("<f4").astype(float)
     else:
-        scale = 10.0 ** abs(spec["exponent"])
+        scale = float(f"1e{abs(spec['exponent'])}")
         ticks = codes.astype(float) + spec["base"]
         numbers = ticks * scale if spec["exponent"] >= 0 else ticks / scale
         numbers[codes == spec["hole"]] = np.nan

@@ -313,7 +313,7 @@ def numbers() -> Any:
     return st.sampled_from(kinds).flatmap(lambda kind: st.lists(kind, min_size=1, max_size=6))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=300)
 @given(numbers())
 def test_packing_keeps_numbers_within_the_stated_rounding(values: list[np.ndarray]) -> None:
     got = np.array(
@@ -322,10 +322,13 @@ def test_packing_keeps_numbers_within_the_stated_rounding(values: list[np.ndarra
     want = np.array(values, float)
     if np.all(want == np.round(want)):
         np.testing.assert_array_equal(got, want)
-    elif want.min() >= 0 and want.max() / want[want > 0].min() > 1000:
-        np.testing.assert_allclose(got, want, rtol=2.0**-13)
+    elif want.min() >= 0 and (want > 1e-30).any() and want.max() / want[want > 1e-30].min() > 1000:
+        np.testing.assert_allclose(got, want, rtol=2.0**-13, atol=1e-30)
     else:
-        assert np.abs(got - want).max() <= (want.max() - want.min()) / 4000 / 2 + 1e-9
+        assert (
+            np.abs(got - want).max()
+            <= (want.max() - want.min()) / 4000 / 2 + np.abs(want).max() * 1e-13 + 1e-30
+        )
 
 
 def test_packing_keeps_holes_words_numbers_and_changing_shapes() -> None:

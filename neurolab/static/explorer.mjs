@@ -88,7 +88,7 @@ function numbersOf(codes, spec) {
   if (spec.kind === "float") {
     return new Float32Array(Uint32Array.from(codes, (code) => code << spec.drop).buffer);
   }
-  const scale = 10 ** Math.abs(spec.exponent);
+  const scale = Number(`1e${Math.abs(spec.exponent)}`);
   const numbers = new Float64Array(codes.length);
   for (let i = 0; i < codes.length; i++) {
     const ticks = codes[i] + spec.base;
@@ -249,7 +249,7 @@ class View {
     this.layout.autosize = true;
     this.layout.dragmode ??= false; // a finger on the figure scrolls the page
     const legend = this.layout.showlegend ?? this.data.length > 1;
-    this.layout.margin = { t: this.layout.title?.text ? 64 : legend ? 40 : 16, ...this.layout.margin };
+    this.layout.margin = { t: (this.layout.title?.text ? 44 : 16) + (legend ? 24 : 0), ...this.layout.margin };
     this.inks = [];
     this.findInk(this.data);
     this.findInk(this.layout);
@@ -427,7 +427,10 @@ class View {
     this.layout.template = {
       layout: {
         font: { family: style.fontFamily, size: 13, color: ink },
-        title: { font: { size: 15, color: ink }, x: 0, xref: "paper", xanchor: "left" },
+        title: {
+          font: { size: 15, color: ink }, x: 0, xref: "paper", xanchor: "left",
+          y: 1, yref: "container", yanchor: "top", pad: { t: 12 },
+        },
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         legend: { font: { color: ink }, bgcolor: "rgba(0,0,0,0)" },
         hoverlabel: { bgcolor: ground, bordercolor: grid, font: { color: ink } },
