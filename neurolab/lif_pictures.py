@@ -214,16 +214,18 @@ READING_CHANGES = {"digit": {"z": "digit"}, "hidden": {"z": "hidden"}, "counts":
 
 
 def bars(result: Result) -> go.Figure:
-    """Bars with their spread: `names`, `values`, `low`, `high`."""
-    figure = go.Figure(layout=layout(height=320))
-    value = np.asarray(result["values"])
-    figure.add_bar(
-        x=list(result["names"]), y=value, name="share", marker={"color": MEMBRANE},
-        error_y={
-            "array": np.asarray(result["high"]) - value,
-            "arrayminus": value - np.asarray(result["low"]),
-        },
-    )  # fmt: skip
+    """Groups of bars with their spread: `names`, `groups`, and for each group `g values`, `g low`, `g high`."""
+    figure = go.Figure(layout=layout(height=340, barmode="group"))
+    for group, colour in zip(result["groups"], (COLOURS["orange"], MEMBRANE, COLOURS["sky"]), strict=False):
+        value = np.asarray(result[f"{group} values"])
+        up, down = np.asarray(result[f"{group} high"]) - value, value - np.asarray(result[f"{group} low"])
+        figure.add_bar(
+            x=list(result["names"]),
+            y=value,
+            name=group,
+            marker={"color": colour},
+            error_y={"array": up, "arrayminus": down, "color": QUIET},
+        )
     return figure.update_yaxes(title_text=str(result["axis"]), rangemode="tozero")
 
 
