@@ -214,7 +214,7 @@ READING_CHANGES = {"digit": {"z": "digit"}, "hidden": {"z": "hidden"}, "counts":
 
 
 def bars(result: Result) -> go.Figure:
-    """Groups of bars with their spread: `names`, `groups`, and for each group `g values`, `g low`, `g high`."""
+    """Groups of bars with spread: `names`, `groups`, for each group `g values`, `g low`, `g high`."""
     figure = go.Figure(layout=layout(height=340, barmode="group"))
     for group, colour in zip(result["groups"], (COLOURS["orange"], MEMBRANE, COLOURS["sky"]), strict=False):
         value = np.asarray(result[f"{group} values"])
