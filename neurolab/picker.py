@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from neurolab import facts
 from neurolab.assistant import Assistant
-from neurolab.facts import KINDS, RELATIONS, Language
+from neurolab.relations import KINDS, RELATIONS, Language
 
 LABELS: dict[Language, str] = {"th": "ภาษาไทย", "en": "English"}
 

@@ -33,8 +33,8 @@ def _rows(name: str) -> list[Measurement]:
 
 
 def matches() -> dict[int, dict[str, float]]:
-    """Exact match on held-out phrasings in per cent: bits -> language ('th', 'en') -> figure, "
-    "from 32 bits down."""
+    """Exact match on held-out phrasings in per cent: bits -> language ('th', 'en') -> figure,
+    from 32 bits down."""
     found: dict[int, dict[str, float]] = {}
     for row in sorted(_rows("assistant.rounding"), key=lambda row: -row.setting["bits"]):
         found.setdefault(row.setting["bits"], {})[row.setting["language"]] = 100 * row.figures["exact_match"]
@@ -49,8 +49,8 @@ def drop(bits: int, language: str | None = None) -> float:
 
 
 def suffers_more(bits: int, within: float = 1.0) -> str:
-    """Which language loses more at `bits`: 'Thai', 'English', or 'both alike' (under `within` "
-    "points apart)."""
+    """Which language loses more at `bits`: 'Thai', 'English', or 'both alike' (under `within`
+    points apart)."""
     thai, english = drop(bits, "th"), drop(bits, "en")
     if abs(thai - english) < within:
         return "both alike"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from neurolab.facts import KINDS
+from neurolab.relations import KINDS
 
 PAD, ANSWER, END = "<pad>", "<answer>", "<end>"
 PAD_ID, ANSWER_ID, END_ID = 0, 1, 2
