@@ -21,8 +21,8 @@ lab: $(STAMP) ## open the course in JupyterLab, on chapter 0 (ARGS=--no-browser 
 
 test: $(STAMP) ## run every check: lint, types, tests, browser, notebooks
 	$(MAKE) --no-print-directory lint
-	$(MAKE) --no-print-directory unit
 	$(MAKE) --no-print-directory notebooks
+	$(MAKE) --no-print-directory unit
 
 book: $(STAMP) ## build the static site into build/site
 	$(BIN)/python -m neurolab book
