@@ -8,7 +8,7 @@ from neurolab.browser import BrowserError, chromium
 def test_without_chromium_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NEUROLAB_CHROMIUM", raising=False)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(BrowserError, match="Install the package 'chromium'.*NEUROLAB_CHROMIUM"):
+    with pytest.raises(BrowserError, match=r"Install the package 'chromium'.*NEUROLAB_CHROMIUM"):
         chromium()
 
 
