@@ -12,6 +12,11 @@
     },
   };
 
+  // Opened from the disk, a page may not read the others: the search then lists titles without excerpts.
+  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") {
+    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+  }
+
   // A box that scrolls sideways can be reached and named from the keyboard.
   const boxes = ".pst-scrollable-table-container, .cell_output > .output, .bd-article pre, div.math, mjx-container[display=true]";
   const reachable = () => {

@@ -116,6 +116,7 @@ def test_pages_open_from_the_disk(small: Any, watched: Any) -> None:
     assert move_every_control(page) == []
     page = open_page(found, (small[0] / "chapters" / "01_english.html").as_uri())
     assert page.locator("mjx-container svg").count() >= 2
+    assert len(results(page, f"{small[0].as_uri()}/", "สไปก์")) == 2
     assert sound(found) == []
 
 
