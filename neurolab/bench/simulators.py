@@ -1,4 +1,4 @@
-"""`neurolab bench simulators`: five libraries run "the same" neuron; do they fire alike, and as their definitions say?
+"""`neurolab bench simulators`: five libraries run "the same" neuron; do they fire alike?
 
 1,000 digits of scikit-learn, each poured pixel by pixel (64 steps) into a neuron with beta = 0.9 and theta =
 1. Each library is set as nearly alike as it can be: the same leak, the same input after its own scaling,
