@@ -11,13 +11,12 @@ surrogate:
 
 Rows "lif.tbptt" (task rows) and "lif.tbptt_still", setting {T, window, seed, method}: accuracy on the test
 digits, memory_ratio (peak bytes that the way back keeps, over full backpropagation), accuracy_drop_points
-(full minus this, same seed), seconds. Method "checkpointed" has `every` instead of `window`: its gradient is
+(full minus this, same seed). Method "checkpointed" has `every` instead of `window`: its gradient is
 the full one.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -148,9 +147,7 @@ def run(quick: bool = False, progress: Callable[[str], None] | None = None) -> l
                 best = 0.0
                 for method, window in [("full", T), *(("truncated", w) for w in WINDOWS)]:
                     say(f"{task}, seed {seed}, {method}, window {window}")
-                    began = time.perf_counter()
                     accuracy = train(task, method, window, seed, epochs)
-                    seconds = time.perf_counter() - began
                     best = accuracy if method == "full" else best
                     kept = peak_bytes(task, method, window)
                     setting: dict[str, Any] = {"T": T, "window": window, "seed": seed, "method": method}
@@ -159,7 +156,6 @@ def run(quick: bool = False, progress: Callable[[str], None] | None = None) -> l
                         "accuracy_drop_points": 100 * (best - accuracy),
                         "memory_ratio": kept / whole,
                         "peak_bytes": kept,
-                        "seconds": seconds,
                     }
                     found.append(Finding(None, name=NAMES[task], setting=setting, figures=figures))
             found.append(_checkpointed(task, WINDOWS[0], whole))
