@@ -6,6 +6,7 @@ Pictures of ink: 0 is paper, 1 is full ink. Rasters: a row is a neuron (row 0 on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,15 @@ CODE_COLOURS = {
 MARKS = dict(
     zip(CODE_COLOURS, ("circle", "x", "diamond", "square", "cross", "star", "triangle-up"), strict=True)
 )
+
+
+def table(head: Sequence[str], cells: Sequence[Sequence[Any]], note: str = "") -> str:
+    """An HTML table: ``head`` names the columns, ``cells`` are the rows, ``note`` stands below in italics."""
+    top = "".join(f'<th scope="col">{escape(str(one))}</th>' for one in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(one))}</td>" for one in row) + "</tr>" for row in cells)
+    below = f"<p><em>({escape(note)})</em></p>" if note else ""
+    framed = f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x:auto" tabindex="0">{framed}</div>{below}'
 
 
 def picture(z: Any, name: str = "", shades: Any = INK, low: float = 0.0, high: float = 1.0) -> go.Heatmap:

@@ -69,3 +69,10 @@ def test_lines_have_one_tick_a_window_and_a_level():
 def test_every_picture_needs_words_for_those_who_cannot_see_it():
     with pytest.raises(ValueError, match="alt"):
         pictures.show_listening(X, encoding.even(X, 4), X, title="t", alt=" ")
+
+
+def test_a_table_holds_its_cells_and_escapes_them():
+    drawn = pictures.table(("a", "b"), [(1, "<x>")], "measured")
+    assert "<td>1</td><td>&lt;x&gt;</td>" in drawn
+    assert drawn.count("<th ") == 2
+    assert "(measured)" in drawn
