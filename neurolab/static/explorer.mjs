@@ -222,7 +222,9 @@ class View {
     this.spec = spec;
     this.source = source;
     this.setters = {};
-    this.id = `nl-${++count}`;
+    // A notebook gives every widget its own copy of this module, so that counting alone would repeat ids, and
+    // two choices of one name on a page would switch each other off.
+    this.id = `nl-${++count}-${Math.random().toString(36).slice(2, 10)}`;
     this.stop = new AbortController();
     root.replaceChildren();
     root.classList.add("nl-explorer");
