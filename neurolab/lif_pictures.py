@@ -32,26 +32,37 @@ def _line(x: Any, y: Any, name: str, colour: str, **more: Any) -> go.Scatter:
     )
 
 
-def _arrow(result: Result, part: str, colour: str, shape: str) -> go.Scatter:
+def _arrow(result: Result, part: str, name: str, colour: str) -> go.Scatter:
     """An arrow from the first to the second of the result's two points `part x`, `part y`."""
     return go.Scatter(
-        x=result[f"{part} x"], y=result[f"{part} y"], name=part, mode="lines+markers",
-        line={"color": colour, "width": 5},
-        marker={"symbol": shape, "size": [0, 15], "color": colour, "angleref": "previous"},
-    )  # fmt: skip
+        x=result[f"{part} x"],
+        y=result[f"{part} y"],
+        name=name,
+        mode="lines+markers",
+        line={"color": colour, "width": 7},
+        marker={"symbol": "arrow", "size": [0, 19], "color": colour, "angleref": "previous", "opacity": 1},
+    )
 
 
 def step(result: Result) -> go.Figure:
-    """The membrane so far (t, V), the threshold, the three terms of step t as arrows; below, x."""
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.04)
+    """Ten steps of the membrane V up to step t with the three terms of step t as arrows; below, all of x."""
+    figure = make_subplots(rows=2, cols=1, row_heights=[0.76, 0.24], vertical_spacing=0.13)
     figure.add_trace(_line(result["t"], result["V"], "membrane v", MEMBRANE, mode="lines+markers"), 1, 1)
     figure.add_trace(_line(result["span"], result["theta"], "threshold", QUIET, dash="dash"), 1, 1)
-    for part, colour in (("leak", LEAK), ("input", INPUT), ("reset", RESET)):
-        figure.add_trace(_arrow(result, part, colour, "arrow"), 1, 1)
+    figure.add_trace(_arrow(result, "leak", "leaks", LEAK), 1, 1)
+    figure.add_trace(_arrow(result, "input", "comes in", INPUT), 1, 1)
+    figure.add_trace(_arrow(result, "reset", "a spike costs", RESET), 1, 1)
     figure.add_bar(
-        x=result["t all"], y=result["x"], name="ink poured in", marker={"color": INPUT}, row=2, col=1
+        x=np.arange(64),
+        y=result["x"],
+        name="ink",
+        marker={"color": result["inks"]},
+        showlegend=False,
+        row=2,
+        col=1,
     )
-    figure.update_layout(layout(height=430, bargap=0.1))
+    figure.update_layout(layout(height=470, bargap=0.1))
+    figure.update_xaxes(range=result["window"], row=1, col=1)
     figure.update_yaxes(title_text="membrane v", range=[-0.15, 1.75], row=1, col=1)
     figure.update_yaxes(title_text="x", range=[0, 0.65], row=2, col=1)
     return figure.update_xaxes(title_text="step t", row=2, col=1)
@@ -59,9 +70,11 @@ def step(result: Result) -> go.Figure:
 
 STEP_CHANGES = {
     "membrane v": {"x": "t", "y": "V"},
-    "leak": {"x": "leak x", "y": "leak y"},
-    "input": {"x": "input x", "y": "input y"},
-    "reset": {"x": "reset x", "y": "reset y"},
+    "leaks": {"x": "leak x", "y": "leak y"},
+    "comes in": {"x": "input x", "y": "input y"},
+    "a spike costs": {"x": "reset x", "y": "reset y"},
+    "ink": {"marker.color": "inks"},
+    "layout": {"xaxis.range": "window"},
 }
 
 
@@ -126,13 +139,13 @@ RATE_CHANGES = {"counted": {"y": "rate"}, "closed form": {"y": "form"}}
 
 def quarrel(result: Result) -> go.Figure:
     """Spike trains of one neuron by several definitions: `trains` (definitions, T), names in `names`."""
-    figure = go.Figure(layout=layout(height=300, margin={"l": 150, "r": 16, "b": 48}))
+    figure = go.Figure(layout=layout(height=300, margin={"l": 96, "r": 16, "b": 48}))
     figure.add_heatmap(
         z=result["trains"], y=list(result["names"]), name="spikes", colorscale=FIRE, zmin=0, zmax=1,
         showscale=False, xgap=1, ygap=3,
     )  # fmt: skip
-    figure.update_xaxes(title_text="step t", showgrid=False)
-    return figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(title_text="step t", showgrid=False, zeroline=False)
+    return figure.update_yaxes(autorange="reversed", showgrid=False, ticks="")
 
 
 def homing(result: Result) -> go.Figure:
@@ -203,8 +216,16 @@ def reading(result: Result) -> go.Figure:
     )
     figure.update_layout(layout(height=320, margin={"l": 8, "r": 8, "t": 40, "b": 40}, showlegend=False))
     for column in (1, 2):
-        figure.update_xaxes(showticklabels=False, showgrid=False, row=1, col=column)
-        figure.update_yaxes(showticklabels=False, showgrid=False, autorange="reversed", row=1, col=column)
+        figure.update_xaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False, row=1, col=column)
+        figure.update_yaxes(
+            showticklabels=False,
+            ticks="",
+            showgrid=False,
+            zeroline=False,
+            autorange="reversed",
+            row=1,
+            col=column,
+        )
     figure.update_layout(yaxis={"scaleanchor": "x", "constrain": "domain"}, xaxis={"constrain": "domain"})
     figure.update_xaxes(title_text="time", row=1, col=2)
     return figure.update_xaxes(title_text="digit", dtick=1, row=1, col=3)
