@@ -194,15 +194,15 @@ def bargain(result: Result) -> go.Figure:
             x=result[f"{name} memory"], y=result[f"{name} accuracy"], name=name, mode="markers",
             marker={"size": 11, "color": colour},
         )  # fmt: skip
-    figure.update_xaxes(title_text="memory for the way back (whole sequence = 1)", range=[0, 1.08])
+    figure.update_xaxes(title_text="memory (whole sequence = 1)", range=[0, 1.08])
     return figure.update_yaxes(title_text="test accuracy", range=[0, 1.02])
 
 
 def reading(result: Result) -> go.Figure:
-    """A digit, the hidden spikes (T, neurons) while it is shown, and the counts of the ten output neurons."""
+    """A digit, the hidden spikes (T, neurons) while it is shown, the spike counts of the ten outputs."""
     figure = make_subplots(
         rows=1, cols=3, column_widths=[0.26, 0.44, 0.3], horizontal_spacing=0.09,
-        subplot_titles=("shown", "hidden neurons, step by step", "spikes of the outputs"),
+        subplot_titles=("shown", "hidden spikes", "outputs"),
     )  # fmt: skip
     ink = [[0.0, PALE], [1.0, MEMBRANE]]
     figure.add_heatmap(
@@ -228,7 +228,7 @@ def reading(result: Result) -> go.Figure:
         )
     figure.update_layout(yaxis={"scaleanchor": "x", "constrain": "domain"}, xaxis={"constrain": "domain"})
     figure.update_xaxes(title_text="time", row=1, col=2)
-    return figure.update_xaxes(title_text="digit", dtick=1, row=1, col=3)
+    return figure.update_xaxes(title_text="digit", dtick=1, tickangle=0, tickfont={"size": 10}, row=1, col=3)
 
 
 READING_CHANGES = {"digit": {"z": "digit"}, "hidden": {"z": "hidden"}, "counts": {"y": "counts"}}
