@@ -219,7 +219,7 @@ def tuning_centres(K: int) -> Tensor:
 def population(x: Values, K: int = 8, width: float = 1.0) -> Tensor:
     """Share a number among K neurons: neuron k answers exp(-(x - c_k)^2 / 2 s^2). (...) -> (..., K).
 
-    s = ``width`` / (K - 2) is measured in spaces between centres. The answers lie in (0, 1]: feed them to
+    s = ``width`` / (K - 2) is measured in spaces between centres. The answers lie in [0, 1]: feed them to
     ``rate`` or ``latency`` to get spikes.
     """
     if not width > 0:

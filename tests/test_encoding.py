@@ -195,7 +195,7 @@ def test_rank_order_breaks_ties_by_index_and_does_not_see_brightness():
 def test_population_peaks_at_the_nearest_centre(x, K, width):
     answers = encoding.population(x, K, width)
     assert answers.shape == (8, K)
-    assert ((answers > 0) & (answers <= 1)).all()
+    assert ((answers >= 0) & (answers <= 1)).all()
     distance = (torch.as_tensor(x).unsqueeze(-1) - encoding.tuning_centres(K)).abs()
     chosen = distance.gather(-1, answers.argmax(-1, keepdim=True)).squeeze(-1)
     assert (chosen - distance.min(-1).values <= 1e-6).all()

@@ -47,7 +47,7 @@ def data(quick: bool = False) -> dict[str, Tensor]:
     if (assistant.FOLDER / assistant.CARD).is_file():
         x = ranges(assistant.load(), 16 if quick else QUESTIONS)["feed_forward"].x.flatten()
         found["assistant"] = x[torch.randperm(len(x), generator=own)[:NUMBERS]]
-    return found
+    return {name: x[:6000] if quick else x for name, x in found.items()}
 
 
 def ranges(one: assistant.Assistant, questions: int = QUESTIONS) -> dict[str, Activations]:
