@@ -7,6 +7,11 @@ a fresh kernel with no network, and the book takes its outputs from this run.
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Property tests try the same examples on every run, so that a red run can be repeated.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
