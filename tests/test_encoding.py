@@ -310,3 +310,10 @@ def test_snntorchs_floor_mishears_a_zero_in_a_long_window_and_the_tables_latency
     floor = spikegen.latency(zero, 64, normalize=True, linear=True)
     assert float(encoding.latency_decode(floor)) == pytest.approx(1 / 63)
     assert float(CODES["latency"].decode(CODES["latency"].encode(zero, 64, 0))) == 0.0
+
+
+def test_ties_fall_as_documented():
+    assert encoding.even([0.5], 1).sum() == 1  # halves round up
+    many = torch.full((5000,), 0.5)
+    first = encoding.rank_order(many, 20).argmax(1)
+    assert first.tolist() == list(range(20))  # equal numbers in the order of their index
