@@ -16,7 +16,7 @@ from neurolab import facts
 from neurolab.assistant import Assistant, Recipe
 from neurolab.benchmark import Finding, Goal
 from neurolab.quantization import round_matrices
-from neurolab.tokens import END_ID, encode_question
+from neurolab.tokens import END_ID, encode_question, exact_match
 
 CHAPTER = 0
 GOALS = [
@@ -79,7 +79,7 @@ def split_findings(assistant: Assistant, quick: bool) -> list[Finding]:
 
 
 def rounding_findings(assistant: Assistant, quick: bool, say: Callable[[str], None]) -> list[Finding]:
-    """A row `assistant.rounding` for each bit-width and language, and the sample answers of each width."""
+    """A row `assistant.rounding` for each bit-width and language."""
     found = []
     for bits in BITS:
         say(f"answers with {bits}-bit weights")
@@ -89,9 +89,31 @@ def rounding_findings(assistant: Assistant, quick: bool, say: Callable[[str], No
             setting = {"bits": bits, "granularity": "channel", "scales": "mse", "language": lang}
             figures = {**rounded.scores(asked), "questions": len(asked)}
             found.append(Finding(None, name="assistant.rounding", setting=setting, figures=figures))
-        answers = rounded.answers([text for _, text in SAMPLES])
-        for (asked_in, text), answer in zip(SAMPLES, answers, strict=True):
-            setting = {"bits": bits, "language": asked_in, "question": text}
+    return found
+
+
+def lost_questions(assistant: Assistant, each: int = 2) -> list[tuple[str, str]]:
+    """The first held-out questions of each language that the float model gets right and 3 bits get wrong."""
+    three = at_bits(assistant, 3)
+    found: list[tuple[str, str]] = []
+    for lang in facts.LANGUAGES:
+        asked = facts.split("held_out", lang)[::40]
+        texts = [q.text for q in asked]
+        whole, less = assistant.answers(texts), three.answers(texts)
+        lost = [q for q, a, b in zip(asked, whole, less, strict=True) if exact_match(a, q.answer) and a != b]
+        found += [(lang, q.text) for q in lost[:each]]
+    return found
+
+
+def sample_findings(assistant: Assistant) -> list[Finding]:
+    """A row `assistant.samples` for each width and sample question; `chosen` says why the question is there."""
+    questions = [(lang, text, "by hand") for lang, text in SAMPLES]
+    questions += [(lang, text, "lost at 3 bits") for lang, text in lost_questions(assistant)]
+    found = []
+    for bits in BITS:
+        answers = at_bits(assistant, bits).answers([text for _, text, _ in questions])
+        for (lang, text, chosen), answer in zip(questions, answers, strict=True):
+            setting = {"bits": bits, "language": lang, "question": text, "chosen": chosen}
             found.append(Finding(None, name="assistant.samples", setting=setting, figures={"answer": answer}))
     return found
 
@@ -164,4 +186,5 @@ def run(quick: bool = False, progress: Callable[[str], None] | None = None) -> l
         Finding("assistant.same_weights", float(len(hashes) == 1)),
         *scored,
         *rounded,
+        *sample_findings(assistant),
     ]
