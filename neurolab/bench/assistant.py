@@ -106,7 +106,7 @@ def lost_questions(assistant: Assistant, each: int = 2) -> list[tuple[str, str]]
 
 
 def sample_findings(assistant: Assistant) -> list[Finding]:
-    """A row `assistant.samples` for each width and sample question; `chosen` says why the question is there."""
+    """A row `assistant.samples` for each width and sample question; `chosen` says why it is there."""
     questions = [(lang, text, "by hand") for lang, text in SAMPLES]
     questions += [(lang, text, "lost at 3 bits") for lang, text in lost_questions(assistant)]
     found = []
