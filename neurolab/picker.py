@@ -61,6 +61,7 @@ class Picker(widgets.VBox):
         if not assistants:
             raise ValueError("assistants {}: must hold at least one assistant")
         self.assistants = assistants
+        self._picked = ""
         wide = widgets.Layout(width="100%", max_width="640px")
         style = {"description_width": "90px"}
 
@@ -79,7 +80,7 @@ class Picker(widgets.VBox):
         )
         self.name = row(widgets.Combobox, "Name", placeholder="type or pick a name", ensure_option=False)
         self.phrasing = row(widgets.BoundedIntText, "Phrasing", min=0, max=facts.PHRASINGS - 1, value=0)
-        self.question = row(widgets.Text, "Question", continuous_update=True)
+        self.question = row(widgets.Text, "Question", continuous_update=False)
         self.button = widgets.Button(description="Ask", button_style="primary")
         self.output = widgets.HTML()
         super().__init__(
@@ -99,7 +100,7 @@ class Picker(widgets.VBox):
         for control in (self.name, self.phrasing):
             control.observe(self._write, "value")
         self.button.on_click(lambda _: self.answer())
-        self.question.on_submit(lambda _: self.answer())
+        self.question.observe(self._typed, "value")
         self._names()
 
     @property
@@ -123,9 +124,15 @@ class Picker(widgets.VBox):
             return
         is_name = self.relation.value.startswith("name of ")
         into: Language | None = ("en" if self.into.value == "th" else "th") if is_name else None
-        self.question.value = facts.ask(
+        self._picked = facts.ask(
             self.relation.value, self.language.value, self.phrasing.value, self.name.value, into
         )
+        self.question.value = self._picked
+
+    def _typed(self, change: Any) -> None:
+        """Answer what was typed (Enter); a picked question waits for the button."""
+        if change["new"] != self._picked:
+            self.answer()
 
     def answer(self) -> None:
         """Answer what stands in the question box; a bad question gives its message instead."""
