@@ -8,7 +8,7 @@ smallest sum of squared errors.
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -65,3 +65,34 @@ def round_matrices(model: Model, bits: int) -> Model:
                 s = best_scales(p, bits)
                 p.copy_(dequantize(quantize(p, s, bits), s))
     return rounded
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """round(x), with the derivative of the identity (straight-through: Bengio et al., 2013)."""
+    return x + (torch.round(x) - x).detach()
+
+
+class _Round(torch.autograd.Function):
+    """clip(floor(u + 1/2)); backwards the identity where nothing was clipped (Esser et al., 2020)."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, low: int, high: int) -> Tensor:
+        code = torch.floor(u + 0.5)
+        ctx.save_for_backward((code >= low) & (code <= high))
+        return code.clamp_(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return g * ctx.saved_tensors[0], None, None
+
+
+def round_clip(u: Tensor, low: int, high: int) -> Tensor:
+    """Codes clip(floor(u + 1/2), low, high) of u (...), whole numbers as floats, differentiable.
+
+    With u = x / s and a learned step s, the number s x code has the gradients of learned step size
+    quantization: within the bounds 1 for x and code - x / s for s, beyond them 0 and the bound. Source:
+    Esser et al., Learned step size quantization, ICLR 2020, equation 3.
+    """
+    if low > high:
+        raise ValueError(f"low {low}, high {high}: low must not be above high")
+    return _Round.apply(u, low, high)  # type: ignore[no-any-return]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from neurolab.quantization import round_clip, round_ste
 from neurolab.spiking import (
     FIRST,
     MIX_SHIFT,
@@ -42,20 +43,6 @@ class Smooth(Rule):
         return S.clamp(min=0) if kind == UNSIGNED else S
 
 
-class _Round(torch.autograd.Function):
-    """clip(floor(u + 1/2)); backwards the identity where nothing was clipped (Esser et al., 2020)."""
-
-    @staticmethod
-    def forward(ctx: Any, u: Tensor, low: int, high: int) -> Tensor:
-        code = torch.floor(u + 0.5)
-        ctx.save_for_backward((code >= low) & (code <= high))
-        return code.clamp_(low, high)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
-        return g * ctx.saved_tensors[0], None, None
-
-
 class Rest(Rule):
     """S = clip(floor(z / theta + 1/2)), differentiable: the integer network as it is trained."""
 
@@ -63,14 +50,15 @@ class Rest(Rule):
         self.bits = bits
 
     def __call__(self, name: str, z: Tensor, theta: Tensor, kind: str) -> Tensor:
-        return _Round.apply(z / theta, *bounds(kind, self.bits))
+        return round_clip(z / theta, *bounds(kind, self.bits))
 
 
 class _Settle(torch.autograd.Function):
     """S(t) of the signed neuron for u = z / theta (T or 1, ...) and step weights w(t).
 
-    s(t) = clip(floor((u(t) - S(t-1)) / w(t) + 1/2), -1, 1), no spike where S would leave its bounds.
-    Backwards, where the spike was neither clipped nor forbidden S(t) follows u(t), elsewhere it follows S(t - 1).
+    s(t) = clip(floor((u(t) - S(t-1)) / w(t) + 1/2), -1, 1), no spike where S would leave its
+    bounds. Backwards, where the spike was neither clipped nor forbidden S(t) follows u(t), elsewhere it
+    follows S(t - 1).
     """
 
     @staticmethod
@@ -117,14 +105,9 @@ class Spikes(Rule):
         return S if self.together else S[-1:]
 
 
-def round_ste(x: Tensor) -> Tensor:
-    """round(x), with the derivative of the identity."""
-    return x + (torch.round(x) - x).detach()
-
-
 @dataclass(frozen=True)
 class Form:
-    """What the spiking assistant is made of: sizes, bits of a count (2 to 8), largest weight (127, 7 or 1)."""
+    """What a spiking assistant is made of: sizes, bits of a count (2 to 8), largest weight (127, 7 or 1)."""
 
     config: Config
     bits: int = 4
@@ -138,52 +121,59 @@ class Form:
             )
 
 
+class StudentBlock(nn.Module):
+    """The parameters of one block: matrices, biases, and the logarithms of the steps."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        D, F, H = config.width, config.hidden, config.heads
+
+        def matrix(rows: int, columns: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(rows, columns) * 0.02)
+
+        def zeros(size: int) -> nn.Parameter:
+            return nn.Parameter(torch.zeros(size))
+
+        self.query, self.key, self.value = matrix(D, D), matrix(D, D), matrix(D, D)
+        self.out, self.up, self.down = matrix(D, D), matrix(F, D), matrix(D, F)
+        self.query_bias, self.key_bias, self.value_bias, self.up_bias = zeros(D), zeros(D), zeros(D), zeros(F)
+        self.norm1_step, self.norm2_step, self.hidden_step = zeros(D), zeros(D), zeros(F)
+        self.query_step, self.key_step, self.value_step = zeros(H), zeros(H), zeros(D)
+        self.attention_step, self.mix_step, self.offset = zeros(H), zeros(D), zeros(H)
+
+    def log_steps(self) -> dict[str, nn.Parameter]:
+        """Logarithms of the steps by population: (D,), (F,), or (H,) where a head shares one."""
+        return {name[:-5]: p for name, p in self.named_parameters() if name.endswith("_step")}
+
+
 class Student(nn.Module):
     """The network as it is trained: float weights and float steps, from which `integers` makes the integers.
 
-    A count S stands for the number `step` x S, so a matrix w that reads counts acts as w x step. Rows of
+    A count S stands for the number step x S, so a matrix w that reads counts acts as w x step. Rows of
     matrices that drive a population are rounded with a scale each, which its thresholds absorb; matrices that
     write to the residual stream share the stream's unit u, times a power of two.
     """
 
+    unit: Tensor
+    shifts: Tensor
+
     def __init__(self, form: Form) -> None:
         super().__init__()
         c, self.form = form.config, form
-        D, F, H = c.width, c.hidden, c.heads
-        self.embedding = nn.Parameter(torch.randn(c.vocabulary, D) * 0.02)
-        self.position = nn.Parameter(torch.randn(c.context, D) * 0.02)
-        self.blocks = nn.ModuleList(nn.Module() for _ in range(c.layers))
-        for block in self.blocks:
-            for name, shape in (
-                ("query", (D, D)),
-                ("key", (D, D)),
-                ("value", (D, D)),
-                ("out", (D, D)),
-                ("up", (F, D)),
-                ("down", (D, F)),
-            ):
-                block.register_parameter(name, nn.Parameter(torch.randn(shape) * 0.02))
-            for name, size in (("query", D), ("key", D), ("value", D), ("up", F)):
-                block.register_parameter(f"{name}_bias", nn.Parameter(torch.zeros(size)))
-            for name, size in (
-                ("norm1", D),
-                ("query", H),
-                ("key", H),
-                ("value", D),
-                ("attention", H),
-                ("mix", D),
-                ("norm2", D),
-                ("hidden", F),
-            ):
-                block.register_parameter(f"{name}_step", nn.Parameter(torch.zeros(size)))  # log of the step
-            block.register_parameter("offset", nn.Parameter(torch.zeros(H)))
-        self.norm_step = nn.Parameter(torch.zeros(D))
+        self.embedding = nn.Parameter(torch.randn(c.vocabulary, c.width) * 0.02)
+        self.position = nn.Parameter(torch.randn(c.context, c.width) * 0.02)
+        self.blocks = nn.ModuleList(StudentBlock(c) for _ in range(c.layers))
+        self.norm_step = nn.Parameter(torch.zeros(c.width))
         self.logits_bias = nn.Parameter(torch.zeros(c.vocabulary))
         self.scale = nn.Parameter(torch.zeros(()))  # log of a natural logit per unit of w S
         self.register_buffer("unit", torch.tensor(1.0))  # u: what 1 in the residual stream stands for
         self.register_buffer(
             "shifts", torch.zeros(2 + 2 * c.layers)
-        )  # k of embedding, position, out, down, ...
+        )  # k: embedding, position, out, down, ...
+
+    def parts(self) -> list[StudentBlock]:
+        """The blocks, from the lowest."""
+        return [block for block in self.blocks if isinstance(block, StudentBlock)]
 
     def integers(self, rounded: bool = True) -> Integers:
         """Everything `run` needs, by name. `rounded=False` leaves the same numbers unrounded."""
@@ -205,8 +195,8 @@ class Student(nn.Module):
         p: Integers = {}
         p["embedding.W"], p["embedding.unit"] = writer(self.embedding, self.shifts[0], 127)
         p["position.W"], p["position.unit"] = writer(self.position, self.shifts[1], 127)
-        for i, block in enumerate(self.blocks):
-            step = {name[:-5]: s.exp() for name, s in block.named_parameters() if name.endswith("_step")}
+        for i, block in enumerate(self.parts()):
+            step = {name: s.exp() for name, s in block.log_steps().items()}
             p[f"{i}.norm1.K"] = at_least_one(2**NORM_SHIFT / D * step["norm1"])
             for name in ("query", "key", "value"):
                 W, s = reader(block.get_parameter(name) * step["norm1"])

@@ -1,18 +1,17 @@
-"""From the assistant to the spiking one: inherit, replace the parts, measure the steps, train each stage.
+"""What a training of the spiking assistant is made of: an inheritance, a calibration, a teacher and a loss.
 
     inherit     weights of the teacher, LayerNorm folded into its neighbours
-    parts       train with `Smooth`: norm, attention and ReLU learn to do the teacher's work, still in floats
     calibrate   steps that round each population's numbers best
-    quantize    train with `Rest`: the integer network
-    few steps   train with `Spikes`: the same neurons, but only T steps
+    loss_of     cross-entropy of the answer, KL from the teacher's logits (Hinton et al., 2015), squared error
+                of the residual stream, and of the counts (the spike rates, if divided by T)
 
-Losses: cross-entropy of the answer; KL from the teacher's logits (Hinton et al., 2015); mean squared error of
-hidden states; of counts.
+`spiking_recipe` puts them in order.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,11 +19,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neurolab.assistant import Batch
-from neurolab.spiking import Fire, bounds, features, logits
-from neurolab.spiking_student import Form, Smooth, Student
-from neurolab.transformer import Transformer
+from neurolab.spiking import UNSIGNED, Fire, bounds, features, logits
+from neurolab.spiking_student import Form, Rest, Smooth, Student
+from neurolab.tokens import PAD_ID
+from neurolab.transformer import Block, Transformer
 
 GAUSS = math.sqrt(math.pi / 2)  # standard deviation over mean absolute value, for a normal distribution
+
+
+def _blocks(model: Transformer) -> list[Block]:
+    return [block for block in model.blocks if isinstance(block, Block)]
 
 
 @torch.no_grad()
@@ -37,7 +41,7 @@ def inherit(teacher: Transformer, form: Form) -> Student:
 
     student.embedding.copy_(centred(teacher.embedding.weight))
     student.position.copy_(centred(teacher.position.weight))
-    for new, old in zip(student.blocks, teacher.blocks, strict=True):
+    for new, old in zip(student.parts(), _blocks(teacher), strict=True):
         for name, matrix, ln in (
             ("query", old.attention.query, old.norm1),
             ("key", old.attention.key, old.norm1),
@@ -67,7 +71,7 @@ def choose_units(student: Student, fine: int = 3) -> None:
         return float(max(0, math.ceil(ratio) if m > 1 else round(ratio)))
 
     student.shifts[0], student.shifts[1] = fine, shift(student.position, 127)
-    for i, block in enumerate(student.blocks):
+    for i, block in enumerate(student.parts()):
         student.shifts[2 + 2 * i] = shift(block.out * block.mix_step.exp(), m)
         student.shifts[3 + 2 * i] = shift(block.down * block.hidden_step.exp(), m)
 
@@ -76,7 +80,8 @@ class Watch:
     """A rule that keeps what another one answers: `seen[name]` lists (S, kind) a population and call."""
 
     def __init__(self, fire: Fire) -> None:
-        self.fire, self.seen = fire, {}
+        self.fire = fire
+        self.seen: dict[str, list[tuple[Tensor, str]]] = {}
 
     def __call__(self, name: str, z: Tensor, theta: Tensor, kind: str) -> Tensor:
         S = self.fire(name, z, theta, kind)
@@ -90,6 +95,14 @@ class Watch:
         return self.fire.past(S)
 
 
+def _by_step(S: Tensor, steps: int, heads: int, most: int = 20_000) -> Tensor:
+    """Numbers (B, L, C) or (B, H, L, ...) -> (steps, about `most`): those that share a step in a row."""
+    if S.ndim == 4 and steps != heads:  # (B, H, L, E) with a step a channel
+        S = S.transpose(-3, -2).flatten(-2)
+    x = S.transpose(0, 1).flatten(1) if S.ndim == 4 else S.flatten(0, -2).T
+    return x[:, :: max(1, x.shape[1] // most)]
+
+
 @torch.no_grad()
 def calibrate(student: Student, batches: list[Batch], candidates: int = 60) -> None:
     """Set every step so that rounding its population's numbers costs the least squared error on `batches`."""
@@ -99,23 +112,12 @@ def calibrate(student: Student, batches: list[Batch], candidates: int = 60) -> N
         p = student.integers(rounded=False)
         features(p, batch.ids, c, watch)
     steps = {"norm": student.norm_step}
-    for i, block in enumerate(student.blocks):
-        steps |= {f"{i}.{n[:-5]}": s for n, s in block.named_parameters() if n.endswith("_step")}
+    for i, block in enumerate(student.parts()):
+        steps |= {f"{i}.{name}": step for name, step in block.log_steps().items()}
     for name, step in steps.items():
         low, high = bounds(watch.seen[name][0][1], student.form.bits)
-        groups = len(step)
-        parts = []
-        for S, _ in watch.seen[name]:
-            if S.ndim == 4 and groups == c.heads:  # attention (B, H, L, L): only the past counts
-                parts.append(S.transpose(0, 1).flatten(1)[:, ::7])
-            else:
-                if S.ndim == 4:
-                    S = S.transpose(-3, -2).flatten(-2)
-                parts.append(S.flatten(0, -2).T.reshape(groups, -1))  # (groups, numbers)
-        x = torch.cat(parts, 1)
-        if name.endswith("attention"):
-            keep = 20000
-            x = x[:, :: max(1, x.shape[1] // keep)]
+        numbers = [_by_step(S, len(step), c.heads) for S, _ in watch.seen[name]]
+        x = torch.cat(numbers, 1)  # (steps, numbers)
         largest = x.abs().amax(1, keepdim=True).clamp(min=1e-9)
         best, least = torch.ones_like(largest), torch.full_like(largest, torch.inf)
         for j in range(1, candidates + 1):
@@ -123,46 +125,92 @@ def calibrate(student: Student, batches: list[Batch], candidates: int = 60) -> N
             error = (x - r * torch.floor(x / r + 0.5).clamp(low, high)).square().mean(1, keepdim=True)
             better = error < least
             best, least = torch.where(better, r, best), torch.where(better, error, least)
-        step += best[:, 0].log()
+        step.add_(best[:, 0].log())
     choose_units(student)
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What each term of the loss weighs."""
+class Terms:
+    """What each term of the loss weighs: answer, KL, residual stream, counts."""
 
     answer: float = 1.0
     kl: float = 1.0
-    hidden: float = 0.0
+    hidden: float = 0.5
     counts: float = 0.0
 
 
-def student_loss(
-    student: Student, batch: Batch, fire: Fire, rounded: bool, teacher: Transformer, w: Weights
-) -> Tensor:
-    """The loss of one batch, in nats per answer token (KL and cross-entropy) plus the weighed other terms."""
+@dataclass
+class Told:
+    """What a teacher says of a batch: logits (answers, V), residual streams (B, L, D), counts by name."""
+
+    logits: Tensor
+    states: list[Tensor]
+    counts: dict[str, Tensor]
+
+
+Teacher = Callable[[Batch], Told]
+
+
+def float_teacher(model: Transformer) -> Teacher:
+    """The assistant itself. Its residual streams are centred: LayerNorm subtracts their mean."""
+
+    @torch.no_grad()
+    def tell(batch: Batch) -> Told:
+        ids = batch.ids[:, :-1]
+        x = model.embedding(ids) + model.position(torch.arange(ids.shape[1]))
+        states: list[Tensor] = []
+        for block in _blocks(model):
+            x, _ = block(x)
+            states.append(x - x.mean(-1, keepdim=True))
+        return Told(model.logits(model.norm(x)[batch.answer[:, 1:]]), states, {})
+
+    return tell
+
+
+def integer_teacher(student: Student) -> Teacher:
+    """An integer network: the quantized one teaches those that have few steps."""
+
+    @torch.no_grad()
+    def tell(batch: Batch) -> Told:
+        watch = Watch(Rest(student.form.bits))
+        states: list[Tensor] = []
+        p = student.integers()
+        S = features(p, batch.ids[:, :-1], student.form.config, watch, states)
+        told = logits(p, S[batch.answer[:, 1:]]) * p["scale"]
+        return Told(told, [x * student.unit for x in states], {k: v[0][0] for k, v in watch.seen.items()})
+
+    return tell
+
+
+def last(x: Tensor, ndim: int) -> Tensor:
+    """The final time step of x, if it has a time axis in front of `ndim` others."""
+    return x[-1] if x.ndim > ndim else x
+
+
+def loss_of(student: Student, batch: Batch, rule: Fire, teacher: Teacher, terms: Terms) -> Tensor:
+    """The loss of one batch; the first two terms in nats per answer token, the others relative errors."""
     ids, wanted = batch.ids[:, :-1], batch.answer[:, 1:]
-    p = student.integers(rounded)
+    seen = ids != PAD_ID  # (B, L)
+    p = student.integers(rounded=not isinstance(rule, Smooth))
+    watch = Watch(rule)
     states: list[Tensor] = []
-    S = features(p, ids, student.form.config, fire, states)  # (..., L, D)
-    S = S[-1] if S.ndim == 4 else S
-    guess = logits(p, S[wanted]) * p["scale"]
-    loss = w.answer * F.cross_entropy(guess, batch.ids[:, 1:][wanted])
-    if w.kl or w.hidden:
-        with torch.no_grad():
-            told: list[Tensor] = []
-            x = teacher.embedding(ids) + teacher.position(torch.arange(ids.shape[1]))
-            for block in teacher.blocks:
-                x, _ = block(x)
-                told.append(x)
-            goal = teacher.logits(teacher.norm(x)[wanted])
-        loss = loss + w.kl * F.kl_div(
-            guess.log_softmax(-1), goal.log_softmax(-1), log_target=True, reduction="batchmean"
-        )
-    if w.hidden:
-        seen = batch.ids[:, :-1] != 0
-        for mine, theirs in zip(states, told, strict=True):
-            mine = (mine[-1] if mine.ndim == 4 else mine)[seen] * student.unit
-            theirs = theirs[seen] - theirs[seen].mean(-1, keepdim=True)
-            loss = loss + w.hidden * (mine - theirs).square().mean() / theirs.square().mean() / len(told)
+    S = last(features(p, ids, student.form.config, watch, states), 3)  # (B, L, D)
+    guess = logits(p, S[wanted]) * p["scale"]  # (answer tokens, V)
+    told = teacher(batch)
+    loss = terms.answer * F.cross_entropy(guess, batch.ids[:, 1:][wanted])
+    loss = loss + terms.kl * F.kl_div(
+        guess.log_softmax(-1), told.logits.log_softmax(-1), log_target=True, reduction="batchmean"
+    )
+    if terms.hidden:
+        for mine, theirs in zip(states, told.states, strict=True):
+            off = (last(mine, 3) * student.unit - theirs)[seen].square().mean()
+            loss = loss + terms.hidden / len(states) * off / theirs[seen].square().mean()
+    if terms.counts and told.counts:
+        for name, theirs in told.counts.items():
+            mine, kind = watch.seen[name][0]
+            high = bounds(kind, student.form.bits)[1]
+            off = (last(mine, theirs.ndim) - theirs).square()
+            off = off[seen] if theirs.ndim == 3 else off.transpose(1, 2)[seen]  # (tokens, ...)
+            usual = theirs.square().mean() if kind == UNSIGNED else theirs.new_tensor(high**2 / 4)
+            loss = loss + terms.counts / len(told.counts) * off.mean() / (usual + 1e-6)
     return loss
