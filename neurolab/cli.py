@@ -125,21 +125,47 @@ def book(
 
 @app.command()
 def train(
+    what: Annotated[
+        str, typer.Argument(help="`assistant`, or `spiking`: its spiking networks (chapter 3).")
+    ] = "assistant",
     folder: Annotated[
-        Path | None, typer.Option(help="Where the weights go. [default: data/assistant, the shipped ones]")
+        Path | None,
+        typer.Option(help="Where the weights go. [default: data/assistant or data/spiking, the shipped ones]"),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many steps. [default: the full run]")
+        int | None, typer.Option(min=1, help="Assistant: stop after so many steps. [default: the full run]")
+    ] = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(help="Spiking: only this stage, and those that it needs. [default: all of them]"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--restart", help="Go on where an interrupted run ended.")
     ] = True,
 ) -> None:
-    """Train the assistant from the beginning: under an hour on two cores.
+    """Train the assistant from the beginning, or make its spiking networks from it: under an hour each.
 
     An interrupted run loses nothing: the same command goes on where it stopped. The same command on the same
     machine gives the same weights, bit for bit.
     """
+    if what == "assistant":
+        if stage is not None:
+            raise ValueError(f"--stage {stage}: belongs to `neurolab train spiking`")
+        _train_assistant(folder, steps, resume)
+    elif what == "spiking":
+        if steps is not None:
+            raise ValueError(f"--steps {steps}: belongs to `neurolab train assistant`")
+        from neurolab import spiking_recipe
+
+        if not resume:
+            spiking_recipe.forget()
+        made = spiking_recipe.train(stage, folder=folder)
+        _say(f"Networks: {', '.join(made)}. They lie in {folder or spiking_recipe.FOLDER}.")
+    else:
+        raise ValueError(f"cannot train {what!r}; there are assistant, spiking")
+
+
+def _train_assistant(folder: Path | None, steps: int | None, resume: bool) -> None:
     from neurolab import assistant
 
     place = folder or assistant.FOLDER

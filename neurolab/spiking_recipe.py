@@ -74,11 +74,11 @@ class Stage:
 FEW = Terms(counts=1.0)
 STAGES = (
     Stage("parts", None, None, 400, rate_matrices=0.004),
-    Stage("quantized", "parts", 0, 1000),
+    Stage("quantized", "parts", 0, 900),
     Stage("four", "quantized", 4, 500, batch=128, terms=FEW),
-    Stage("two", "four", 2, 700, batch=128, terms=FEW),
-    Stage("one", "two", 1, 700, batch=256, terms=FEW),
-    Stage("ternary", "quantized", 0, 600, largest=1),
+    Stage("two", "four", 2, 500, batch=128, terms=FEW),
+    Stage("one", "two", 1, 500, terms=FEW),
+    Stage("ternary", "quantized", 0, 500, largest=1),
 )
 
 
@@ -155,6 +155,12 @@ def run_stage(
 def students_folder() -> Path:
     """Where the students lie: in the reader's own folder, never shipped."""
     return reader_folder() / "training" / "spiking"
+
+
+def forget(students: Path | None = None) -> None:
+    """Delete the students (not the networks), so that `train` begins anew."""
+    for path in (students or students_folder()).glob("*.safetensors"):
+        path.unlink()
 
 
 def _kept(path: Path, stage: Stage, start: str) -> dict[str, Any] | None:
