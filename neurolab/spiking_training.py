@@ -97,9 +97,10 @@ class Watch:
 
 def _by_step(S: Tensor, steps: int, heads: int, most: int = 20_000) -> Tensor:
     """Numbers (B, L, C) or (B, H, L, ...) -> (steps, about `most`): those that share a step in a row."""
-    if S.ndim == 4 and steps != heads:  # (B, H, L, E) with a step a channel
+    if S.ndim == 4 and steps != heads:  # the mix, (B, H, L, E), has a step a channel
         S = S.transpose(-3, -2).flatten(-2)
     x = S.transpose(0, 1).flatten(1) if S.ndim == 4 else S.flatten(0, -2).T
+    x = x.reshape(steps, -1)  # queries and keys, (D, tokens), share a step a head
     return x[:, :: max(1, x.shape[1] // most)]
 
 
