@@ -36,6 +36,7 @@ from neurolab.transformer import Config
 
 NORM_SHIFT, MIX_SHIFT = 14, 8
 SIGNED, UNSIGNED = "signed", "unsigned"
+SCHEDULES = ("unary", "rescaled", "halving")
 FIRST = ("0.norm1",)  # its drive is the token itself: constant, so no T in front
 
 
@@ -131,15 +132,20 @@ def logits(p: Integers, S: Tensor) -> Tensor:
 def schedule(T: int, kind: str = "unary", bits: int = 4) -> dict[str, tuple[int, ...]]:
     """The step weights w(1..T) of signed and unsigned populations.
 
-    "unary": every spike counts 1. "halving": spikes count 2^(b-1), ..., 2, 1, 1, 1, ... (signed ones begin at
-    2^(b-2)), thresholds w theta: a wide aim first. T: at least 1.
+    "unary": every spike counts 1. "rescaled": every spike counts S_max / T, rounded up, so that T spikes span
+    the range (thresholds rescaled to T). "halving": spikes count 2^(b-1), ..., 2, 1, 1, 1, ... (signed ones
+    begin at 2^(b-2)): a wide aim first. T: at least 1. ValueError for another kind or T.
     """
     if not isinstance(T, int) or isinstance(T, bool) or T < 1:
         raise ValueError(f"T = {T!r}: must be a whole number of at least 1")
-    if kind not in ("unary", "halving"):
-        raise ValueError(f"schedule {kind!r}: must be 'unary' or 'halving'")
+    if kind not in SCHEDULES:
+        raise ValueError(f"schedule {kind!r}: must be one of {', '.join(SCHEDULES)}")
 
-    def weights(first: int) -> tuple[int, ...]:
-        return tuple(1 if kind == "unary" else 2 ** max(first - t, 0) for t in range(T))
+    def weights(population: str) -> tuple[int, ...]:
+        most = bounds(population, bits)[1]
+        if kind == "rescaled":
+            return (-(-most // T),) * T
+        first = most.bit_length() - 1 if kind == "halving" else 0
+        return tuple(2 ** max(first - t, 0) for t in range(T))
 
-    return {SIGNED: weights(bits - 2), UNSIGNED: weights(bits - 1)}
+    return {SIGNED: weights(SIGNED), UNSIGNED: weights(UNSIGNED)}
