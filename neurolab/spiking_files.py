@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neurolab.paths import DATA
-from neurolab.spiking import SIGNED, UNSIGNED, Integers, bounds
+from neurolab.spiking import MIX_SHIFT, SIGNED, UNSIGNED, Integers, bounds
 from neurolab.spiking_student import Form, Student
 from neurolab.transformer import Config
 
@@ -113,8 +113,8 @@ def accumulators(p: Integers, config: Config, bits: int = 4) -> dict[str, int]:
     """The largest |value| that each sum can take, whatever the input: sum |W| S_max + |b| and so on.
 
     "{i}.query" ... are drives (partial sums included: they can be no larger than the sum of the |terms|),
-    "x" is the residual stream, "{i}.mix" the sum over tokens before its shift. What grows with the input (the
-    sum of |x|, shifted drives, multiplied thresholds) is checked in the run itself.
+    "{i}.query.membrane" ... are z - theta S, "x" is the residual stream. The norms (whose sums of |x| and
+    shifted drives pass 2^24) are integers in the run and checked there.
     """
     low, high = bounds(SIGNED, bits)
     top, E, L = bounds(UNSIGNED, bits)[1], config.width // config.heads, config.context
@@ -125,9 +125,16 @@ def accumulators(p: Integers, config: Config, bits: int = 4) -> dict[str, int]:
     for i in range(config.layers):
         for part in ("query", "key", "value", "up"):
             found[f"{i}.{part}"] = _most(p[f"{i}.{part}.W"], -most, most, p[f"{i}.{part}.b"])
+            theta, reach = float(p[f"{i}.{part}.theta"].max()), top if part == "up" else most
+            found[f"{i}.{part}.membrane"] = found[f"{i}.{part}"] + reach * theta
         offset = p[f"{i}.attention.offset"].double().abs().max()
-        found[f"{i}.attention"] = 2 * E * most * most + float(offset)  # own part: q (k - k_past)
-        found[f"{i}.mix"] = float(L * top * most + 2 * top * most)
+        found[f"{i}.attention"] = 3 * E * most * most + float(offset)  # past keys, and q (k - k_past)
+        theta = float(p[f"{i}.attention.theta"].max())
+        found[f"{i}.attention.membrane"] = found[f"{i}.attention"] + top * theta
+        weighed = float((L + 2) * top * most)  # all tokens, and A (v - v_past)
+        steepest = float(p[f"{i}.mix.K"].max()) * (L * top + 1)
+        found[f"{i}.mix"] = 2**MIX_SHIFT * weighed
+        found[f"{i}.mix.membrane"] = found[f"{i}.mix"] + most * steepest
         out, down = p[f"{i}.out.W"].double().abs(), p[f"{i}.down.W"].double().abs()
         found[f"{i}.out"], found[f"{i}.down"] = (
             float((out.sum(1) * most).max()),
@@ -154,6 +161,10 @@ def prove(p: Integers, config: Config, bits: int = 4, where: str = "p") -> dict[
 def export(student: Student) -> Integers:
     """The student's integers, checked: float32 tensors of whole numbers. SpikingError if one does not fit."""
     p = {name: x.detach().float().clone() for name, x in student.integers().items()}
+    most = -bounds(SIGNED, student.form.bits)[0]
+    for name in [key[:-6] for key in p if key.endswith(".theta") and f"{key[:-6]}.W" in p]:
+        reach = p[f"{name}.W"].abs().sum(1) * most + p[f"{name}.b"].abs()  # a neuron with 2 reach < theta
+        p[f"{name}.theta"] = torch.minimum(p[f"{name}.theta"], 2 * reach + 2)  # is silent: more says no more
     check(p, student.form.config, "the student")
     prove(p, student.form.config, student.form.bits, "the student")
     return p
