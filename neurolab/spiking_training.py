@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neurolab.assistant import Batch
-from neurolab.spiking import UNSIGNED, Fire, bounds, features, logits
+from neurolab.spiking import MIX_SHIFT, NORM_SHIFT, UNSIGNED, Fire, Integers, bounds, features, logits
 from neurolab.spiking_student import Form, Rest, Smooth, Student
 from neurolab.tokens import PAD_ID
 from neurolab.transformer import Block, Transformer
@@ -215,3 +215,39 @@ def loss_of(student: Student, batch: Batch, rule: Fire, teacher: Teacher, terms:
             usual = theirs.square().mean() if kind == UNSIGNED else theirs.new_tensor(high**2 / 4)
             loss = loss + terms.counts / len(told.counts) * off.mean() / (usual + 1e-6)
     return loss
+
+
+@torch.no_grad()
+def revive(p: Integers, form: Form) -> Student:
+    """A student whose `integers` are p again, to train a shipped network further.
+
+    Which number a count stands for is lost in the integers; here 1, except where a norm or mix divides.
+    ValueError for ternary weights, whose scales the integers do not hold.
+    """
+    if form.largest == 1:
+        raise ValueError("largest 1: a ternary network cannot be revived; train it from the quantized one")
+    student, c = Student(form), form.config
+    student.embedding.copy_(p["embedding.W"] * p["embedding.unit"])
+    student.position.copy_(p["position.W"] * p["position.unit"])
+    student.shifts[0], student.shifts[1] = p["embedding.unit"].log2(), p["position.unit"].log2()
+    for i, block in enumerate(student.parts()):
+        entry = {name: p[f"{i}.{name}.K"] * c.width / 2**NORM_SHIFT for name in ("norm1", "norm2")}
+        entry["mix"] = p[f"{i}.mix.K"] / 2**MIX_SHIFT
+        entry["attention"] = p[f"{i}.attention.theta"]
+        for name, step in entry.items():
+            block.log_steps()[name].copy_(step.log())
+        for name, source in (("query", "norm1"), ("key", "norm1"), ("value", "norm1"), ("up", "norm2")):
+            s = 1 / p[f"{i}.{name}.theta"]  # one step of 1 is theta scales
+            block.get_parameter(name).copy_(p[f"{i}.{name}.W"] * s[:, None] / entry[source])
+            block.get_parameter(f"{name}_bias").copy_(p[f"{i}.{name}.b"] * s)
+        block.out.copy_(p[f"{i}.out.W"] * p[f"{i}.out.unit"] / entry["mix"])
+        block.down.copy_(p[f"{i}.down.W"] * p[f"{i}.down.unit"])
+        student.shifts[2 + 2 * i], student.shifts[3 + 2 * i] = (
+            p[f"{i}.out.unit"].log2(),
+            p[f"{i}.down.unit"].log2(),
+        )
+        block.offset.copy_(p[f"{i}.attention.offset"])
+    student.norm_step.copy_((p["norm.K"] * c.width / 2**NORM_SHIFT).log())
+    student.logits_bias.copy_(p["logits.b"] * p["embedding.unit"])
+    student.scale.copy_((p["scale"] / p["embedding.unit"]).log())
+    return student
