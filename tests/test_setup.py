@@ -83,7 +83,7 @@ def test_conda_installs_the_same_project():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     python, pip, by_pip = environment["dependencies"]
     assert pip == "pip"
-    assert by_pip == {"pip": ["-c constraints.txt", "-e .[fast,test]"]}
+    assert by_pip == {"pip": ["-c constraints.txt", "-e .[fast,nir,test]"]}
     conda_python = python.removeprefix("python=")
     assert conda_python in SpecifierSet(PROJECT["project"]["requires-python"])
     assert PROJECT["tool"]["mypy"]["python_version"] == conda_python
@@ -92,7 +92,7 @@ def test_conda_installs_the_same_project():
 
 
 def test_make_and_conda_install_the_same_extras():
-    assert "-c constraints.txt -e '.[fast,test]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "-c constraints.txt -e '.[fast,nir,test]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_licences_agree():
@@ -171,7 +171,7 @@ class Clone:
         return lines
 
 
-INSTALL = "-m pip install --progress-bar on -c constraints.txt -e .[fast,test]"
+INSTALL = "-m pip install --progress-bar on -c constraints.txt -e .[fast,nir,test]"
 
 
 @pytest.fixture
