@@ -5,7 +5,10 @@ Shapes: L tokens, H heads, D width, T time steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+import re
+import textwrap
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +16,10 @@ import torch
 from torch import Tensor
 
 from neurolab.assistant import Assistant
-from neurolab.measurements import Measurement, read
 from neurolab.spiking import UNSIGNED, Fire, Integers, bounds, features
 from neurolab.spiking_training import Watch
 from neurolab.tokens import encode_pair
 from neurolab.transformer import Config, Transformer
-
-REST = 0  # T of a row that was measured at rest
 
 
 class Pieces(NamedTuple):
@@ -48,7 +48,7 @@ def pieces(helper: Assistant, question: str, answer: str) -> Pieces:
 
 @torch.no_grad()
 def streams(model: Transformer, ids: Tensor) -> list[Tensor]:
-    """What every block of the float model is given: the residual stream (L, D), for one sentence ids (1, L)."""
+    """What each block of the float model is given: the residual stream (L, D) of a sentence ids (1, L)."""
     x = model.embedding(ids) + model.position(torch.arange(ids.shape[1]))
     given = []
     for block in model.blocks:
@@ -114,35 +114,60 @@ def recode(p: Integers, config: Config, bits: int, old: int = 4) -> Integers:
     return new
 
 
-def figures(name: str, figure: str, over: str, **setting: Any) -> dict[Any, float]:
-    """Setting `over` -> `figure`, from the rows called `name` that have it, smallest key first."""
-    rows = read(name, **setting)
-    found = {
-        row.setting[over]: row.figures[figure]
-        for row in rows
-        if over in row.setting and figure in row.figures
-    }
-    return dict(sorted(found.items()))
+class Drives:
+    """A rule that keeps what another one is given: `z[name]`, `theta[name]` of the populations in `names`."""
+
+    def __init__(self, fire: Fire, names: Sequence[str]) -> None:
+        self.fire, self.names = fire, names
+        self.z: dict[str, Tensor] = {}
+        self.theta: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, z: Tensor, theta: Tensor, kind: str) -> Tensor:
+        if name in self.names:
+            self.z[name], self.theta[name] = z, theta
+        return self.fire(name, z, theta, kind)
+
+    def grow(self, K: Tensor, total: Tensor) -> Tensor:
+        return self.fire.grow(K, total)
+
+    def past(self, S: Tensor) -> Tensor:
+        return self.fire.past(S)
 
 
-def one(name: str, **setting: Any) -> Measurement:
-    """The newest row called `name` with this setting. ValueError, naming the command to run, if there is none."""
-    rows = read(name, **setting)
-    if not rows:
-        raise ValueError(f"no row {name!r} with {setting}; `neurolab bench spiking` measures it")
-    return rows[-1]
+def settle(z: np.ndarray, theta: float, weights: Sequence[int], low: int, high: int) -> np.ndarray:
+    """The counts S(1..T) of one signed neuron whose input so far is z(1..T), with step weights w(1..T).
+
+    V = z - theta S + w theta / 2; S + w where V >= w theta, S - w where V < 0, unless a bound is in the way.
+    """
+    S, said = 0, []
+    for z_t, w in zip(z, weights, strict=True):
+        V = z_t - theta * S + w * theta / 2
+        if V >= w * theta and S + w <= high:
+            S += w
+        elif V < 0 and S - w >= low:
+            S -= w
+        said.append(S)
+    return np.array(said)
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table. Numbers are written as they are given; None becomes an empty cell."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
-    return "\n".join(
-        lines + ["| " + " | ".join("" if c is None else str(c) for c in row) + " |" for row in rows]
-    )
+def climb(z: np.ndarray, theta: float, high: int) -> np.ndarray:
+    """The counts of plain integrate-and-fire for the same input: half full at first, never a step back."""
+    S, said = 0, []
+    for z_t in z:
+        S += int(z_t - theta * S + theta / 2 >= theta and high > S)
+        said.append(S)
+    return np.array(said)
 
 
-def curve(found: Mapping[int, float], rest_at: int = 128) -> tuple[np.ndarray, np.ndarray]:
-    """T and figure as arrays, T = 0 (at rest) drawn last, at `rest_at`."""
-    T = np.array([rest_at if t == REST else t for t in found], dtype=float)
-    order = np.argsort(T)
-    return T[order], np.array(list(found.values()), dtype=float)[order]
+def source(*functions: Any) -> Any:
+    """The source of functions, as code to read, without their docstrings."""
+    from IPython.display import Markdown
+
+    texts = []
+    for function in functions:
+        text = textwrap.dedent(inspect.getsource(function))
+        doc = function.__doc__
+        if doc:
+            text = re.sub(r'\n\s*"""' + re.escape(doc) + r'"""', "", text, count=1)
+        texts.append(text.rstrip())
+    return Markdown("```python\n" + "\n\n".join(texts) + "\n```")

@@ -57,7 +57,7 @@ LOOKING_CHANGES = {"weights": {"z": "A"}}
 
 
 def settling(result: Result) -> go.Figure:
-    """A signed neuron's count on the way to its code, plain integrate-and-fire beside it, the drive z / theta."""
+    """A signed neuron's count on the way to its code, beside it plain integrate-and-fire and the drive."""
     figure = go.Figure(layout=layout(height=400))
     figure.add_trace(_line(result["t"], result["code"], "the quantizer's code", CODE, dash="dash", width=3))
     figure.add_trace(_line(result["t"], result["drive"], "drive z / θ", FLOAT, width=1.5))

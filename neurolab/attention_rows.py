@@ -1,0 +1,228 @@
+"""Chapter 3's results: rows as tables, curves and explorers. Nothing is measured here, and nothing typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neurolab import attention_pictures as pictures
+from neurolab.explore import Choice, Explorer
+from neurolab.measurements import Measurement, read
+
+REST = 0  # T of a row that was measured at rest
+SAID = {
+    "line": "a straight line, a x + b",
+    "relu": "ReLU",
+    "rate": "ReLU, counted in 16 steps",
+    "folded": "folded into the next matrix",
+    "mean absolute": "divided by the mean of |x|",
+    "rms": "divided by the root of the mean square",
+    "divisive": "divide by the sum of positive scores",
+    "squared": "the same, scores squared",
+    "winners": "four winners take all",
+    "argmax": "route to the best",
+    "order": "order of first spikes",
+    "times": "times of first spikes",
+    "linearised": "random features (FAVOR+)",
+    "softmax": "softmax, kept",
+    "none": "nothing",
+    "kl": "the teacher's probabilities (KL)",
+    "hidden": "the stream between layers",
+    "counts": "the counts",
+}
+PARTS = {"activation": "the curve", "norm": "the norm", "softmax": "softmax"}
+
+
+def name_of(what: Any) -> str:
+    """What a reader sees for a name in a row."""
+    return SAID.get(what, str(what))
+
+
+def figures(name: str, figure: str, over: str, **setting: Any) -> dict[Any, float]:
+    """Setting `over` -> `figure`, from the rows called `name` that have it, smallest key first."""
+    rows = read(name, **setting)
+    found = {
+        row.setting[over]: row.figures[figure]
+        for row in rows
+        if over in row.setting and figure in row.figures
+    }
+    return dict(sorted(found.items()))
+
+
+def one(name: str, **setting: Any) -> Measurement:
+    """The newest row called `name` with this setting. ValueError that names the command if none is there."""
+    rows = read(name, **setting)
+    if not rows:
+        raise ValueError(f"no row {name!r} with {setting}; `neurolab bench spiking` measures it")
+    return rows[-1]
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A Markdown table. Numbers are written as they are given; None becomes an empty cell."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join(
+        lines + ["| " + " | ".join("" if c is None else str(c) for c in row) + " |" for row in rows]
+    )
+
+
+def curve(found: Mapping[int, float], rest_at: int = 128) -> tuple[np.ndarray, np.ndarray]:
+    """T and figure as arrays, T = 0 (at rest) drawn last, at `rest_at`."""
+    T = np.array([rest_at if t == REST else t for t in found], dtype=float)
+    order = np.argsort(T)
+    return T[order], np.array(list(found.values()), dtype=float)[order]
+
+
+def per_cent(x: float, digits: int = 1) -> str:
+    """0.9312 -> 93.1."""
+    return f"{100 * x:.{digits}f}"
+
+
+def costs(name: str, group: str | None = None, groups: Sequence[str] = ()) -> str:
+    """A table of parts exchanged, before and after training, from rows with {replacement, tuned}."""
+    rows = read(name)
+    lines = []
+    for chosen in groups or (None,):
+        here = [row for row in rows if chosen is None or row.setting.get(group or "") == chosen]
+        for what in dict.fromkeys(row.setting["replacement"] for row in here):
+            of = {row.setting["tuned"]: row.figures for row in here if row.setting["replacement"] == what}
+            before, after = of.get(False, {}), of.get(True, {})
+            lines.append(
+                ([PARTS.get(chosen, chosen)] if chosen else [])
+                + [name_of(what)]
+                + [_cell(before, "exact_match", 100), _cell(after, "exact_match", 100, bold=True)]
+                + [_cell(after, "exact_match_drop_points"), _cell(after, "bits_per_answer_byte", digits=4)]
+            )
+    steps = sorted({row.figures["steps"] for row in rows if row.figures.get("steps")})
+    batches = (
+        f"{steps[0]:.0f}" if len(steps) == 1 else f"{steps[0]:.0f} to {steps[-1]:.0f}" if steps else "some"
+    )
+    heads = (["part"] if groups else []) + ["replaced by", "right at once (%)", "right after training (%)"]
+    heads += ["points lost against as much training without the change", "bits per answer byte"]
+    return table(heads, lines) + f"\n\n*(measured; {batches} batches of training)*"
+
+
+def _cell(
+    figures: Mapping[str, Any], name: str, scale: float = 1, digits: int = 1, bold: bool = False
+) -> str:
+    if name not in figures:
+        return ""
+    text = f"{scale * figures[name]:.{digits}f}"
+    return f"**{text}**" if bold else text
+
+
+def recipe_table() -> str:
+    """What each term of the loss is worth: the same training without it."""
+    lines = []
+    for row in read("spiking.recipe"):
+        f = row.figures
+        lines.append(
+            [name_of(row.setting["left_out"]), per_cent(f["exact_match"]), f"{f['bits_per_answer_byte']:.4f}"]
+        )
+    steps = {row.figures["steps"] for row in read("spiking.recipe")}
+    note = f"*(measured; {', '.join(f'{s:.0f}' for s in sorted(steps))} batches each)*"
+    return table(["left out", "right (%)", "bits per answer byte"], lines) + "\n\n" + note
+
+
+def adaptive_table() -> str:
+    """Adaptive T: what stopping early saves and what it changes."""
+    lines = []
+    for row in read("spiking.adaptive"):
+        f, s = row.figures, row.setting
+        lines.append(
+            [
+                s["rule"],
+                s["patience"],
+                f"{f['mean_T']:.1f}",
+                f"{f['settle_T']:.0f}",
+                f"{f['mean_cost_ratio']:.2f}",
+                per_cent(f["exact_match"]),
+                f"{f['exact_match_drop_points']:+.2f}",
+                f"{f['answers_changed']:.0f}",
+            ]
+        )
+    heads = ["stop when", "patience (steps)", "mean T", "T at rest, largest", "mean cost (at rest = 1)"]
+    return table([*heads, "right (%)", "points lost", "answers changed"], lines) + "\n\n*(measured)*"
+
+
+def hybrid_table() -> str:
+    """Some layers spiking, the others at rest: by number of spiking layers and T."""
+    lines = []
+    for row in sorted(
+        read("spiking.hybrid"), key=lambda row: (row.setting["T"], row.setting["spiking_layers"])
+    ):
+        f, s = row.figures, row.setting
+        lines.append(
+            [
+                s["T"],
+                s["spiking_layers"],
+                per_cent(f["exact_match"]),
+                f"{f['exact_match_gain_points']:+.1f}",
+                f"{f['exact_match_drop_points']:.1f}",
+            ]
+        )
+    heads = ["T", "spiking layers (lowest first)", "right (%)", "gained over all spiking (points)"]
+    return table([*heads, "lost against the ordinary model (points)"], lines) + "\n\n*(measured)*"
+
+
+def bits_explorer() -> Explorer:
+    """Quality, spikes and energy over T and the bits of a count, from rows ``spiking.bits``."""
+    found = {(row.setting["bits"], row.setting["T"]): row.figures for row in read("spiking.bits")}
+    bits = sorted({b for b, _ in found})
+    steps = sorted({t for _, t in found}, key=lambda t: t or 10**6)
+    names = ["rest" if t == REST else str(t) for t in steps]
+    units = {
+        "right": ("exact_match", 100.0, "% right"),
+        "spikes": ("spikes_per_token", 1e-3, "thousand spikes a piece"),
+    }
+    units["energy"] = ("energy_nj_per_token", 1e-3, "microjoule a piece")
+
+    def compute(T: str, bits_: int, shown: str) -> dict[str, Any]:
+        figure, scale, unit = units[shown]
+        values = np.array([[scale * found[b, t][figure] for t in steps] for b in bits])
+        here = found[bits_, steps[names.index(T)]]
+        said = ", ".join(f"{s * here[f]:.3g} {u}" for f, s, u in units.values())
+        return {
+            "z": values / values.max(), "labels": np.array([[f"{v:.3g}" for v in row] for row in values]),
+            "T names": names, "bits names": [str(b) for b in bits], "at x": [T], "at y": [str(bits_)],
+            "words": f"T = {T}, {bits_} bits: {said}; shown: {unit}",
+        }  # fmt: skip
+
+    return Explorer(
+        lambda T, bits, shown: compute(T, bits, shown),
+        pictures.surface,
+        controls={
+            "T": Choice(*names, value=names[min(3, len(names) - 1)]),
+            "bits": Choice(*bits, value=4),
+            "shown": Choice(*units),
+        },
+        changes=pictures.SURFACE_CHANGES,
+        describe=lambda r: r["words"] + ".",
+        title="Steps, bits, and what they buy",
+        alt="A grid of numbers: columns are steps, rows are bits of a count, darker squares mean more.",
+        caption="Find the cheapest square with nearly all answers right. Then switch to energy: still the cheapest?",
+    )
+
+
+def energy_table() -> str:
+    """Energy a piece by network, with what it is compared with."""
+    lines = []
+    for row in read("spiking.energy"):
+        f, s = row.figures, row.setting
+        lines.append(
+            [
+                s["network"],
+                s["schedule"],
+                s["T"] or "rest",
+                _cell(f, "energy_nj_per_token", 0.001, 2),
+                _cell(f, "ratio_vs_fp32", digits=1),
+                _cell(f, "ratio_vs_int8", digits=2),
+                _cell(f, "ratio_vs_int8_zero_skipping", digits=2, bold=True),
+            ]
+        )
+    heads = ["network", "schedule", "T", "microjoule a piece", "float / this", "int8 / this"]
+    return (
+        table([*heads, "int8 that skips zeros / this"], lines)
+        + "\n\n*(simulated: counted operations, cited costs)*"
+    )
