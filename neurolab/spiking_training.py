@@ -210,9 +210,11 @@ def loss_of(student: Student, batch: Batch, rule: Fire, teacher: Teacher, terms:
         for name, theirs in told.counts.items():
             mine, kind = watch.seen[name][0]
             high = bounds(kind, student.form.bits)[1]
-            off = (last(mine, theirs.ndim) - theirs).square()
-            off = off[seen] if theirs.ndim == 3 else off.transpose(1, 2)[seen]  # (tokens, ...)
-            usual = theirs.square().mean() if kind == UNSIGNED else theirs.new_tensor(high**2 / 4)
+            off = last(mine, theirs.ndim) - theirs
+            if theirs.ndim == 4:  # (B, H, L, ...)
+                off, theirs = off.transpose(1, 2), theirs.transpose(1, 2)
+            usual = theirs[seen].square().mean() if kind == UNSIGNED else theirs.new_tensor(high**2 / 4)
+            off = off[seen].square()  # (tokens, ...)
             loss = loss + terms.counts / len(told.counts) * off.mean() / (usual + 1e-6)
     return loss
 
