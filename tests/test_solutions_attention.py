@@ -16,6 +16,13 @@ from neurolab.spiking_student import Spikes
 from neurolab.stbif import code
 
 
+@pytest.mark.parametrize("word", ["causal", "divide", "rest", "delta", "bound", "energy"])
+def test_a_solution_can_be_pasted_into_the_notebook(word):
+    exercise, space = get(f"attention.{word}"), {"torch": torch}
+    exec(exercise.source(), space)
+    assert check(exercise.name, space[exercise.reference.__name__]).passed
+
+
 @pytest.mark.parametrize("case", get("attention.causal").inputs())
 def test_attention_is_pytorchs_own(case):
     q, k, v = case[0]

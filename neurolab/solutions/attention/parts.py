@@ -14,7 +14,7 @@ Case = tuple[tuple[Any, ...], dict[str, Any]]
 Tensor = torch.Tensor
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Queries, keys, values (L, E) -> outputs (L, E); a token sees itself and the tokens before it."""
     L, E = q.shape
     scores = q @ k.T / E**0.5
@@ -51,6 +51,11 @@ def _causal_wrong(
     return wrong
 
 
+def _shared_again(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    weights = (q @ k.T / q.shape[1] ** 0.5).softmax(-1).tril()
+    return weights / weights.sum(-1, keepdim=True) @ v
+
+
 def _bare_exp(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     weights = (q @ k.T / q.shape[1] ** 0.5).exp().tril()
     return weights / weights.sum(-1, keepdim=True) @ v
@@ -68,6 +73,7 @@ register(
         "(L, E).",
         reference=attend,
         cases=_causal_cases,
+        seconds=10.0,
         stub="def attend(q, k, v):\n    ...",
         mistakes=[
             Mistake(
@@ -109,6 +115,11 @@ register(
                 "they lie along the last axis.",
             ),
             Mistake(
+                _shared_again,
+                "Right on paper. But where a later token has by far the largest score, the softmax leaves "
+                "nothing for the earlier ones, and you divide 0 by 0. Hide before the softmax.",
+            ),
+            Mistake(
                 _bare_exp,
                 "Right for small scores, but exp of a large one overflows. Take the row's largest score away "
                 "first, or let `.softmax(-1)` do it.",
@@ -125,7 +136,7 @@ register(
 )
 
 
-def mix(A: Tensor, V: Tensor, K: Tensor) -> Tensor:
+def mix(A: torch.Tensor, V: torch.Tensor, K: torch.Tensor) -> torch.Tensor:
     """Counts A (L, M) >= 0, V (M, E), K (E,) > 0 -> counts (L, E) from -8 to 7. All of them int64."""
     n = 2**8 * (A @ V)
     d = K * (A.sum(-1, keepdim=True) + 1)
@@ -158,12 +169,13 @@ def _whole(got: Any, want: Any) -> bool:
 
 
 def _divide_wrong(
-    one: int = 1, half: bool = True, cut: bool = True, axis: int = -1, how: str = "floor"
+    one: int = 1, half: bool = True, cut: bool = True, total: str = "row", how: str = "floor"
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """A mix with one thing wrong."""
 
     def wrong(A: Tensor, V: Tensor, K: Tensor) -> Tensor:
-        n, d = 2**8 * (A @ V), K * (A.sum(axis, keepdim=True).reshape(-1, 1)[: len(A)] + one)
+        sums = {"row": A.sum(-1, keepdim=True), "line": A.sum(-1), "all": A.sum()}[total]
+        n, d = 2**8 * (A @ V), K * (sums + one)
         if how == "even":
             code = torch.round(n.double() / d).long()
         elif how in ("float", "long"):
@@ -187,13 +199,15 @@ register(
         chapter=3,
         minutes=8,
         difficulty="easy",
-        task="ReLU attention with a threshold that grows: from the counts `A` (L, M) of how much each query "
-        "attends, the counts `V` (M, E) of the values, and `K` (E,), return `clip(floor(n / d + 1/2), -8, "
-        "7)` with `n = 2^8 sum_j A_ij V_je` and `d = K_e (sum_j A_ij + 1)`, shape (L, E). Everything is "
-        "int64 and stays so: the chip has no fraction, and some of the numbers are too long for a float.",
+        task="Attention by counts, with a threshold that grows instead of a softmax. `A` (L, M) says how much "
+        "each query attends to each key, `V` (M, E) holds the values' counts, `K` (E,) the thresholds. "
+        "With `n = 2^8 sum_j A_ij V_je` and `d = K_e (sum_j A_ij + 1)`, return `clip(floor(n / d + 1/2), "
+        "-8, 7)`, shape (L, E). All tensors are int64, and so is yours on the way and at the end: the "
+        "chip knows no fractions, and some numbers are too long for a float.",
         reference=mix,
         cases=_divide_cases,
         same=_whole,
+        seconds=10.0,
         stub="def mix(A, V, K):\n    ...",
         mistakes=[
             Mistake(
@@ -234,9 +248,14 @@ register(
                 "The 2^8 comes too late: after the division the fraction that it should save is gone.",
             ),
             Mistake(
-                _divide_wrong(axis=0),
-                "That sum runs over the queries. Each query divides by what it has itself given out: sum "
-                "over the last axis of A.",
+                _divide_wrong(total="line"),
+                "`A.sum(-1)` has shape (L,) and PyTorch lines it up with the columns, not with the rows. "
+                "`keepdim=True` leaves it a column, (L, 1).",
+            ),
+            Mistake(
+                _divide_wrong(total="all"),
+                "That sum runs over all queries. Each divides by what it has itself given out: sum each row "
+                "of A.",
             ),
         ],
         hints=[
@@ -249,7 +268,7 @@ register(
 )
 
 
-def delta(s_q: Tensor, s_k: Tensor, S_q: Tensor, S_k: Tensor) -> Tensor:
+def delta(s_q: torch.Tensor, s_k: torch.Tensor, S_q: torch.Tensor, S_k: torch.Tensor) -> torch.Tensor:
     """s_q(t) (L, E), s_k(t) (M, E), S_q(t) (L, E), S_k(t - 1) (M, E) -> change (L, M) of S_q S_k^T."""
     return S_q @ s_k.T + s_q @ S_k.T
 
@@ -276,13 +295,14 @@ register(
         chapter=3,
         minutes=8,
         difficulty="medium",
-        task="Both sides of a score spike. At step t you are given the spikes `s_q` (L, E) and `s_k` (M, E) "
-        "of this step, the queries' counts `S_q` (L, E) *with* these spikes, and the keys' counts `S_k` (M, "
-        "E) *without* them, as they were a step earlier. Return the change of the scores, shape (L, M), so "
-        "that summed over the steps it is the product of the counts exactly. In each product one factor must "
-        "be spikes.",
+        task="Both sides of a score spike. For step t you are given this step's spikes, `s_q` (L, E) and `s_k`"
+        " (M, E); the queries' counts `S_q` (L, E) *with* these spikes; and the keys' counts `S_k` (M, E)"
+        " *without* them, as they stood a step earlier. Return the change of the scores, shape (L, M), so"
+        " that all changes together give the product of the counts exactly. One factor of each product "
+        "must be spikes, so that silence costs nothing.",
         reference=delta,
         cases=_delta_cases,
+        seconds=10.0,
         stub="def delta(s_q, s_k, S_q, S_k):\n    ...",
         mistakes=[
             Mistake(

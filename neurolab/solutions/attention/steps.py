@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,12 @@ def _rest_cases(rng: np.random.Generator) -> list[Case]:
         ([-5], [1], 10, -8, 7),  # V = 0
         ([-6], [1], 10, 0, 15),
         ([20, 20], [4, 2], 10, -8, 7),  # V = w theta
-        ([900] * 6, [8, 4, 2, 1, 1, 1], 10, 0, 12),
+        ([900] * 3, [8, 4, 2], 10, 0, 11),
         ([900] * 5, [4, 2, 1, 1, 1], 10, -8, 7),
         ([-900] * 5, [5, 4, 1, 1, 1], 10, -8, 7),
         ([35, 35, 35, 12, -40, -40, -40], [1] * 7, 10, -8, 7),
         ([60, 60, 8, 8, 8, 8], [4, 2, 1, 1, 1, 1], 7, -8, 7),
-        ([2**59 + 1], [1], 2**60 + 1, -8, 7),  # V = theta + 1/2
+        ([2**59 + 1] * 8, [1] * 8, 2**60 + 1, -8, 7),  # V = theta + 1/2
     ]
     for signed, weights in ((True, [4, 2, 1, 1, 1, 1]), (False, [8, 4, 2, 1, 1, 1]), (True, [1] * 6)):
         z = np.cumsum(rng.integers(-40, 60, 6)).tolist()
@@ -73,17 +74,21 @@ def _rest_wrong(
     return wrong
 
 
+def _summed(z: list[int], weights: list[int], theta: int, S_min: int, S_max: int) -> list[int]:
+    return settle(list(accumulate(z)), weights, theta, S_min, S_max)
+
+
 register(
     Exercise(
         name="attention.rest",
         chapter=3,
         minutes=10,
         difficulty="medium",
-        task="The signed neuron when a spike at step t counts `w = weights[t]`. From S = 0, at each step "
-        "find what it owes, `V = z[t] - theta S + w theta / 2` (`z[t]` is all input so far). If V is at "
-        "least `w theta` and `S + w` is not above `S_max`, S grows by w; if V is below 0 and `S - w` is not "
-        "below `S_min`, it falls by w; else it stays. Return the list of S after each step. Whole numbers "
-        "only: some are too long for a float.",
+        task="The signed neuron, when a spike at step t counts `w = weights[t]`. Begin with S = 0. At each "
+        "step find what the neuron owes, `V = z[t] - theta S + w theta / 2`, where `z[t]` is all input so"
+        " far. If V is at least `w theta`, S grows by w; if V is below 0, S falls by w; but where that "
+        "would take S above `S_max` or below `S_min`, it stays. Return the list of S after each step. "
+        "Whole numbers only: the chip knows no halves, and some inputs are too long for a float.",
         reference=settle,
         cases=_rest_cases,
         stub="def settle(z, weights, theta, S_min, S_max):\n    ...",
@@ -109,11 +114,15 @@ register(
             ),
             Mistake(
                 _rest_wrong(bound="none"),
-                "S ran over its bounds. A spike for which there is no room is not sent.",
+                "S ran over its bounds. A spike for which there is no room is not sent: S stays where it is.",
             ),
             Mistake(
                 _rest_wrong(bound="cut"),
                 "You cut a spike that does not fit to one that does. A spike counts w or is not sent at all.",
+            ),
+            Mistake(
+                _summed,
+                "You add up the inputs, but `z[t]` is the sum of all so far already: use it as it is.",
             ),
             Mistake(
                 _rest_wrong(back=False),
@@ -177,11 +186,12 @@ register(
         chapter=3,
         minutes=8,
         difficulty="medium",
-        task="How many steps until everything rests, whatever the input? A spike counts 1. A population "
-        "whose drive no longer changes rests after at most `S_max - S_min` more steps: at worst it walks "
-        "from one bound to the other. `stages` is a list of stages that listen to one another in turn; each "
-        "is a list of `(S_min, S_max)`, one for each of the populations that stand side by side in it and "
-        "listen to the stage before. The first stage's drive never changes. Return the bound that follows.",
+        task="How many steps until everything rests, whatever the input? Each spike counts 1. Once the drive "
+        "of a population no longer changes, it needs at most `S_max - S_min` more steps: at worst it "
+        "walks from one bound to the other. `stages` is a list of stages, each listening to the one "
+        "before it, and the first to a drive that never changes. A stage is a list of `(S_min, S_max)`, "
+        "one pair for each population; those of one stage stand side by side and don't hear each other. "
+        "Return the bound on the steps that follows.",
         reference=bound,
         cases=_bound_cases,
         stub="def bound(stages):\n    ...",
@@ -262,10 +272,10 @@ register(
         minutes=6,
         difficulty="easy",
         task="One layer, two machines; every number goes out to `fan_out` neurons. The int8 machine skips "
-        "zeros: for each of its `nonzero` numbers and each neuron it fetches a weight (`fetch` pJ) and "
-        "multiplies and adds (`mac` pJ). The spiking one, for each of its `spikes` and each neuron, fetches "
-        "a weight and adds (`add` pJ). Return the spiking energy, the int8 energy (pJ both), and how many "
-        "spikes a nonzero number may send before the two cost the same.",
+        "zeros: for each `nonzero` number and each neuron it fetches a weight (`fetch` pJ), multiplies "
+        "and adds (`mac` pJ). The spiking machine, for each of its `spikes` and each neuron, fetches a "
+        "weight and adds (`add` pJ). Return three numbers: the spiking energy in pJ, the int8 energy in "
+        "pJ, and how many spikes a nonzero number may cost before the two machines are even.",
         reference=energy,
         cases=_energy_cases,
         stub="def energy(nonzero, spikes, fan_out, mac, add, fetch):\n    ...",
@@ -313,6 +323,15 @@ register(
                 ),
                 "The last one is turned over: a spike is the cheaper event, so the spiking machine can "
                 "afford *more* than one for each number.",
+            ),
+            Mistake(
+                lambda nonzero, spikes, fan_out, mac, add, fetch: (
+                    spikes * fan_out * (add + fetch),
+                    nonzero * fan_out * (mac + fetch),
+                    nonzero * (mac + fetch) / (add + fetch),
+                ),
+                "That is how many spikes the whole layer may send. Asked is how many for each nonzero "
+                "number: divide by `nonzero`.",
             ),
             Mistake(
                 lambda nonzero, spikes, fan_out, mac, add, fetch: (
