@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from neurolab.assistant import Assistant
 from neurolab.spiking import UNSIGNED, Fire, Integers, bounds, features
 from neurolab.spiking_training import Watch
 from neurolab.tokens import encode_pair
-from neurolab.transformer import Config, Transformer
+from neurolab.transformer import Block, Config, Transformer
 
 
 class Pieces(NamedTuple):
@@ -64,6 +64,7 @@ def softmax_weights(model: Transformer, ids: Tensor) -> Tensor:
     L = ids.shape[1]
     later = torch.ones(L, L, dtype=torch.bool).triu(1)
     for block, x in zip(model.blocks, streams(model, ids), strict=True):
+        assert isinstance(block, Block)
         a, n = block.attention, block.norm1(x)[None]
         q, k = a.split(a.query(n))[0], a.split(a.key(n))[0]  # (H, L, E)
         z = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
@@ -77,6 +78,20 @@ def counts(p: Integers, config: Config, ids: Tensor, fire: Fire) -> dict[str, Te
     watch = Watch(fire)
     features(p, ids, config, watch)
     return {name: seen[0][0] for name, seen in watch.seen.items()}
+
+
+def settled(counted: Mapping[str, Tensor]) -> Tensor:
+    """The step (1..T) of the last spike anywhere, per token (B, L), from the counts of every population.
+
+    counted: as `counts` gives them for Spikes: (T, B, L, ...) or, by heads, (T, B, H, L, ...).
+    """
+    latest = torch.tensor(0)
+    for S in counted.values():
+        moved = (S.diff(dim=0, prepend=torch.zeros_like(S[:1])) != 0).any(-1)  # (T, B, L) or (T, B, H, L)
+        moved = moved.any(2) if moved.ndim == 4 else moved
+        step = torch.arange(1, len(S) + 1).view(-1, 1, 1)
+        latest = torch.maximum(latest, (moved * step).amax(0))
+    return latest
 
 
 def shares(A: Tensor) -> Tensor:

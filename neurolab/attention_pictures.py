@@ -106,6 +106,15 @@ WINNERS_CHANGES = {
 }
 
 
+def waits(result: Result) -> go.Figure:
+    """How many pieces had their last spike at step T, for two schedules."""
+    figure = go.Figure(layout=layout(height=320, barmode="overlay"))
+    for name, colour in (("unary", SIGNED), ("halving", COLOURS["orange"])):
+        figure.add_bar(x=result["T"], y=result[name], name=name, marker={"color": colour}, opacity=0.65)
+    figure.update_xaxes(title_text="step of a piece's last spike")
+    return figure.update_yaxes(title_text="pieces")
+
+
 def beside(result: Result) -> go.Figure:
     """Dots on the diagonal or off it: `x` against `y`, axes named by `x name`, `y name`."""
     figure = go.Figure(layout=layout(height=360, showlegend=False))

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurolab import attention_pictures as pictures
 from neurolab.explore import Choice, Explorer
-from neurolab.measurements import Measurement, read
+from neurolab.measurements import Measurement, read, sentence
 
 REST = 0  # T of a row that was measured at rest
 SAID = {
@@ -74,11 +74,6 @@ def curve(found: Mapping[int, float], rest_at: int = 128) -> tuple[np.ndarray, n
     return T[order], np.array(list(found.values()), dtype=float)[order]
 
 
-def per_cent(x: float, digits: int = 1) -> str:
-    """0.9312 -> 93.1."""
-    return f"{100 * x:.{digits}f}"
-
-
 def costs(name: str, group: str | None = None, groups: Sequence[str] = ()) -> str:
     """A table of parts exchanged, before and after training, from rows with {replacement, tuned}."""
     rows = read(name)
@@ -114,56 +109,62 @@ def _cell(
 
 def recipe_table() -> str:
     """What each term of the loss is worth: the same training without it."""
-    lines = []
-    for row in read("spiking.recipe"):
-        f = row.figures
-        lines.append(
-            [name_of(row.setting["left_out"]), per_cent(f["exact_match"]), f"{f['bits_per_answer_byte']:.4f}"]
-        )
-    steps = {row.figures["steps"] for row in read("spiking.recipe")}
-    note = f"*(measured; {', '.join(f'{s:.0f}' for s in sorted(steps))} batches each)*"
-    return table(["left out", "right (%)", "bits per answer byte"], lines) + "\n\n" + note
+    columns = {"exact_match": (100.0, 1), "bits_per_answer_byte": (1.0, 4)}
+    found = read("spiking.recipe")
+    lines = [[name_of(row.setting["left_out"]), *_cells(row, columns)] for row in found]
+    steps = ", ".join(f"{s:.0f}" for s in sorted({row.figures["steps"] for row in found}))
+    heads = ["left out", "right (%)", "bits per answer byte"]
+    return table(heads, lines) + f"\n\n*(measured; {steps} batches each)*"
+
+
+def training_sentence() -> Any:
+    """How much longer a training step through T spikes takes (claim A23)."""
+    found = read("spiking.training")
+    slow = max(row.figures["step_time_ratio"] for row in found)
+    whole = max(row.figures["time_ratio"] for row in found)
+    return sentence(
+        "Going back through the spikes costs: a training step takes **{slow:.1f} times** as long as one of "
+        "the ordinary network on the same batch; to the same quality it is {whole:.1f} times as long in all.",
+        *found, slow=slow, whole=whole,
+    )  # fmt: skip
+
+
+def rate_sentence() -> Any:
+    """What the article's own setting gives (claim A15): rate code, 16 to 64 steps."""
+    found = [r for r in read("spiking.steps", code="rate", language="both") if 16 <= r.setting["T"] <= 64]
+    best = max(found, key=lambda row: row.figures["exact_match"])
+    slowest = max(row.figures["response_ms"] for row in found)
+    return sentence(
+        "And the article's own setting, plain rate coding with 16 to 64 steps? At best **{best:.1%}** right "
+        "(T = {T}), {drop:.1f} points fewer than the float assistant; an answer took up to {ms:.0f} ms here, "
+        "with all spikes computed on an ordinary processor.",
+        *found, best=best.figures["exact_match"], T=best.setting["T"],
+        drop=best.figures["exact_match_drop_points"], ms=slowest,
+    )  # fmt: skip
 
 
 def adaptive_table() -> str:
     """Adaptive T: what stopping early saves and what it changes."""
-    lines = []
-    for row in read("spiking.adaptive"):
-        f, s = row.figures, row.setting
-        lines.append(
-            [
-                s["rule"],
-                s["patience"],
-                f"{f['mean_T']:.1f}",
-                f"{f['settle_T']:.0f}",
-                f"{f['mean_cost_ratio']:.2f}",
-                per_cent(f["exact_match"]),
-                f"{f['exact_match_drop_points']:+.2f}",
-                f"{f['answers_changed']:.0f}",
-            ]
-        )
+    columns = {"mean_T": (1.0, 1), "settle_T": (1.0, 0), "mean_cost_ratio": (1.0, 2)}
+    columns |= {"exact_match": (100.0, 1), "exact_match_drop_points": (1.0, 2), "answers_changed": (1.0, 0)}
+    found = read("spiking.adaptive")
+    lines = [[row.setting["rule"], row.setting["patience"], *_cells(row, columns)] for row in found]
     heads = ["stop when", "patience (steps)", "mean T", "T at rest, largest", "mean cost (at rest = 1)"]
     return table([*heads, "right (%)", "points lost", "answers changed"], lines) + "\n\n*(measured)*"
 
 
 def hybrid_table() -> str:
     """Some layers spiking, the others at rest: by number of spiking layers and T."""
-    lines = []
-    for row in sorted(
-        read("spiking.hybrid"), key=lambda row: (row.setting["T"], row.setting["spiking_layers"])
-    ):
-        f, s = row.figures, row.setting
-        lines.append(
-            [
-                s["T"],
-                s["spiking_layers"],
-                per_cent(f["exact_match"]),
-                f"{f['exact_match_gain_points']:+.1f}",
-                f"{f['exact_match_drop_points']:.1f}",
-            ]
-        )
+    columns = {"exact_match": (100.0, 1), "exact_match_gain_points": (1.0, 1)}
+    columns |= {"exact_match_drop_points": (1.0, 1)}
+    found = sorted(read("spiking.hybrid"), key=lambda row: (row.setting["T"], row.setting["spiking_layers"]))
+    lines = [[row.setting["T"], row.setting["spiking_layers"], *_cells(row, columns)] for row in found]
     heads = ["T", "spiking layers (lowest first)", "right (%)", "gained over all spiking (points)"]
     return table([*heads, "lost against the ordinary model (points)"], lines) + "\n\n*(measured)*"
+
+
+def _cells(row: Measurement, columns: Mapping[str, tuple[float, int]]) -> list[str]:
+    return [_cell(row.figures, name, scale, digits) for name, (scale, digits) in columns.items()]
 
 
 def bits_explorer() -> Explorer:
@@ -201,26 +202,18 @@ def bits_explorer() -> Explorer:
         describe=lambda r: r["words"] + ".",
         title="Steps, bits, and what they buy",
         alt="A grid of numbers: columns are steps, rows are bits of a count, darker squares mean more.",
-        caption="Find the cheapest square with nearly all answers right. Then switch to energy: still the cheapest?",
+        caption="Find the cheapest square with nearly all answers right. Is it the cheapest in energy, too?",
     )
 
 
 def energy_table() -> str:
     """Energy a piece by network, with what it is compared with."""
+    columns = {"energy_nj_per_token": (1e-3, 2), "ratio_vs_fp32": (1.0, 1), "ratio_vs_int8": (1.0, 2)}
+    columns |= {"ratio_vs_int8_zero_skipping": (1.0, 2)}
     lines = []
     for row in read("spiking.energy"):
-        f, s = row.figures, row.setting
-        lines.append(
-            [
-                s["network"],
-                s["schedule"],
-                s["T"] or "rest",
-                _cell(f, "energy_nj_per_token", 0.001, 2),
-                _cell(f, "ratio_vs_fp32", digits=1),
-                _cell(f, "ratio_vs_int8", digits=2),
-                _cell(f, "ratio_vs_int8_zero_skipping", digits=2, bold=True),
-            ]
-        )
+        s = row.setting
+        lines.append([s["network"], s["schedule"], s["T"] or "rest", *_cells(row, columns)])
     heads = ["network", "schedule", "T", "microjoule a piece", "float / this", "int8 / this"]
     return (
         table([*heads, "int8 that skips zeros / this"], lines)
