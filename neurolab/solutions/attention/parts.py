@@ -199,8 +199,8 @@ register(
         chapter=3,
         minutes=8,
         difficulty="easy",
-        task="Attention by counts, with a threshold that grows instead of a softmax. `A` (L, M) says how much "
-        "each query attends to each key, `V` (M, E) holds the values' counts, `K` (E,) the thresholds. "
+        task="Attention by counts, with a threshold that grows instead of a softmax. `A` (L, M) says how "
+        "much each query attends to each key, `V` (M, E) holds the values' counts, `K` (E,) the thresholds. "
         "With `n = 2^8 sum_j A_ij V_je` and `d = K_e (sum_j A_ij + 1)`, return `clip(floor(n / d + 1/2), "
         "-8, 7)`, shape (L, E). All tensors are int64, and so is yours on the way and at the end: the "
         "chip knows no fractions, and some numbers are too long for a float.",
@@ -295,9 +295,9 @@ register(
         chapter=3,
         minutes=8,
         difficulty="medium",
-        task="Both sides of a score spike. For step t you are given this step's spikes, `s_q` (L, E) and `s_k`"
-        " (M, E); the queries' counts `S_q` (L, E) *with* these spikes; and the keys' counts `S_k` (M, E)"
-        " *without* them, as they stood a step earlier. Return the change of the scores, shape (L, M), so"
+        task="Both sides of a score spike. For step t you are given this step's spikes, `s_q` (L, E) and "
+        "`s_k` (M, E); the queries' counts `S_q` (L, E) *with* these spikes; and the keys' counts `S_k` (M, "
+        "E) *without* them, as they stood a step earlier. Return the change of the scores, shape (L, M), so"
         " that all changes together give the product of the counts exactly. One factor of each product "
         "must be spikes, so that silence costs nothing.",
         reference=delta,
