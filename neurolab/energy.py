@@ -85,10 +85,10 @@ class Model:
     networks. `accumulate_int8`: with 0.03 a multiply-accumulate of int8 costs the 0.23 pJ of the literature,
     which adds at 8 bits; `accumulate_int8=0.1` adds at 32 bits, as spikes must.
     Memories: Horowitz gives 10, 20 and 100 pJ for 64 bits out of a cache of 8 KB, 32 KB and 1 MB, and
-    1.3 to 2.6 nJ for 64 bits of DRAM (here its lower end). Reading and writing cost the same. A register costs
-    nothing of its own: Horowitz counts it with the instruction, alike for all.
-    weights, membranes, activations, accumulators: one of `PLACES` each. All in SRAM of 8 KB is the model of the
-    literature, and wrong by a lot for weights, which fill a megabyte: try "1 MB".
+    1.3 to 2.6 nJ for 64 bits of DRAM (here its lower end). Reading and writing cost the same. A register
+    costs nothing of its own: Horowitz counts it with the instruction, alike for all.
+    weights, membranes, activations, accumulators: one of `PLACES` each. Everything in SRAM of 8 KB is the
+    default because papers take it; the assistant's weights need more than a megabyte, so try weights="1 MB".
     ValueError for a place that is none, or a cost that is no finite number of at least 0.
     """
 
@@ -205,6 +205,6 @@ def break_even(
 
 
 def neuron_step() -> Counts:
-    """One step of one neuron without any event: drive (4 bytes) and tracer (1) read, drive and tracer written,
-    two comparisons (up and down)."""
+    """One step of one neuron without any event: drive (4 bytes) and tracer (1) read and written, and two
+    comparisons (up and down)."""
     return Counts(membrane_read_bytes=5, membrane_write_bytes=5, compare_int32=2)
