@@ -100,32 +100,33 @@ def shares(A: Tensor) -> Tensor:
 
 
 def recode(p: Integers, config: Config, bits: int, old: int = 4) -> Integers:
-    """The same network with counts of `bits` bits where it had `old`: thresholds and weights follow.
+    """The same network with counts of `bits` bits where it had `old`, all of it still whole numbers.
 
-    A count of one bit fewer stands for numbers twice as far apart: thresholds double, and so do the weights
-    that read it. Thresholds stay whole numbers of at least 1; weights may become halves and quarters, which
-    floats hold exactly. Raises ValueError for bits outside 2 to 8.
+    With one bit more a count stands for half as much. Matrices stay; what they add up is twice as large, and so
+    are biases; thresholds that a population's own counts divide by stay as well. Scores have two operands (four
+    times as large), the residual stream is written in units half as large. Raises ValueError for bits outside 2
+    to 8.
     """
     bounds(UNSIGNED, bits)
-    c = 2.0 ** (old - bits)  # what one count of the new network weighs in counts of the old
+    c = 2.0 ** (bits - old)  # counts of the new network for one of the old
     new = dict(p)
 
-    def whole(x: Tensor) -> Tensor:
-        return x.round().clamp(min=1)
+    def whole(x: Tensor, least: float | None = 1.0) -> Tensor:
+        return x.round().clamp(min=least) if least is not None else x.round()
 
     for i in range(config.layers):
-        for part in ("query", "key", "value", "up"):  # read counts of a norm, make counts of their own
-            new[f"{i}.{part}.W"] = p[f"{i}.{part}.W"] * c
-        for part in ("query", "key", "value"):
-            new[f"{i}.{part}.theta"] = whole(p[f"{i}.{part}.theta"] * c)
-        new[f"{i}.up.theta"] = whole(p[f"{i}.up.theta"] * c)
+        for part in ("query", "key", "value", "up"):
+            new[f"{i}.{part}.b"] = whole(p[f"{i}.{part}.b"] * c, None)
         for part in ("norm1", "norm2"):
-            new[f"{i}.{part}.K"] = whole(p[f"{i}.{part}.K"] * c)
-        new[f"{i}.attention.theta"] = whole(p[f"{i}.attention.theta"] / c)  # z has two operands: c / c^2
-        new[f"{i}.attention.offset"] = (p[f"{i}.attention.offset"] / c**2).round()
-        new[f"{i}.out.W"], new[f"{i}.down.W"] = p[f"{i}.out.W"] * c, p[f"{i}.down.W"] * c
-    new["norm.K"] = whole(p["norm.K"] * c)
-    new["logits.b"], new["scale"] = (p["logits.b"] / c).round(), p["scale"] * c
+            new[f"{i}.{part}.K"] = whole(p[f"{i}.{part}.K"] / c)
+        new[f"{i}.attention.theta"] = whole(p[f"{i}.attention.theta"] * c)
+        new[f"{i}.attention.offset"] = whole(p[f"{i}.attention.offset"] * c * c, None)
+    units = [name for name in p if name.endswith(".unit")]
+    for name in units:
+        read_counts = name.endswith(("out.unit", "down.unit"))
+        new[name] = p[name] * (max(1.0, 1 / c) if read_counts else max(1.0, c))
+    new["norm.K"] = whole(p["norm.K"] / c)
+    new["logits.b"], new["scale"] = whole(p["logits.b"] * c, None), p["scale"] / c
     return new
 
 
