@@ -102,10 +102,9 @@ def shares(A: Tensor) -> Tensor:
 def recode(p: Integers, config: Config, bits: int, old: int = 4) -> Integers:
     """The same network with counts of `bits` bits where it had `old`, all of it still whole numbers.
 
-    With one bit more a count stands for half as much. Matrices stay; what they add up is twice as large, and so
-    are biases; thresholds that a population's own counts divide by stay as well. Scores have two operands (four
-    times as large), the residual stream is written in units half as large. Raises ValueError for bits outside 2
-    to 8.
+    With one bit more a count stands for half as much. Matrices and their thresholds stay; what matrices add up
+    is twice as large, and so are biases. Scores have two operands and are four times as large; the residual
+    stream is written in units half as large. Raises ValueError for bits outside 2 to 8.
     """
     bounds(UNSIGNED, bits)
     c = 2.0 ** (bits - old)  # counts of the new network for one of the old
