@@ -76,9 +76,9 @@ STAGES = (
     Stage("parts", None, None, 400, rate_matrices=0.004),
     Stage("quantized", "parts", 0, 900),
     Stage("four", "quantized", 4, 500, batch=128, rate_matrices=0.001, rate_rest=0.0006, terms=FEW),
-    Stage("two", "four", 2, 500, batch=128, rate_matrices=0.001, rate_rest=0.0006, terms=FEW),
-    Stage("one", "two", 1, 500, rate_matrices=0.002, rate_rest=0.001, terms=FEW),
-    Stage("ternary", "quantized", 0, 500, largest=1),
+    Stage("two", "four", 2, 400, batch=128, rate_matrices=0.001, rate_rest=0.0006, terms=FEW),
+    Stage("one", "two", 1, 500, batch=128, rate_matrices=0.002, rate_rest=0.001, terms=FEW),
+    Stage("ternary", "quantized", 0, 400, largest=1),
 )
 
 
