@@ -17,10 +17,11 @@ two ways to put that right (`gain`), and readers differ in which one they unders
 A NIR file holds no dt. snnTorch 1.0.0 takes 1e-4 s, norse 1.1.0 takes 1e-3 s unless told: a network read with
 the wrong one has another leak and another gain. We write dt into the graph's metadata, for our own reader.
 
-What NIR can't say: a **soft reset** (NIR issues 137, 138: a node for resets is under discussion). `to_nir`
-refuses one unless `note_reset=True`, which leaves a note that `from_nir` obeys and no other reader sees. And
-NIR spikes at v > v_threshold, as we, snnTorch and norse do; SpikingJelly and sinabs spike at v >= v_threshold
-and differ where v meets the threshold exactly.
+What NIR can't say: a **soft reset**. In continuous time a membrane is caught exactly at its threshold, so to
+take theta and to go to zero are the same; the difference is born with the steps, which jump past it (NIR pull
+request 63; issue 137 proposes a node for resets). `to_nir` refuses one unless `note_reset=True`, which leaves
+a note that `from_nir` obeys and no other reader sees. And NIR spikes at v > v_threshold, as we, snnTorch and
+norse do; SpikingJelly and sinabs spike at v >= v_threshold and differ where v meets it exactly.
 
 Sources: Pedersen et al., Neuromorphic intermediate representation, Nature Communications 2024; the sources of
 nir 1.0.8, snnTorch 1.0.0 and norse 1.1.0. T time steps, B samples, N neurons of a layer.
@@ -93,7 +94,7 @@ def to_nir(
                 )
             )
         tau = _tau(layer.beta, dt, f"layer {i}")
-        scale = 1.0 / _euler(tau, dt) if gain == "weights" else 1.0
+        scale = 1.0 / _gain(1.0, tau, dt) if gain == "weights" else 1.0
         # float64 holds the product so closely that dividing again gives the float32 weight itself
         number: type = np.float64 if gain == "weights" else np.float32
         W, b = (a.detach().double().numpy() * scale for a in (layer.W, layer.b))
@@ -145,8 +146,7 @@ def from_nir(graph: nir.NIRGraph | str | Path, dt: float | None = None) -> list[
         reset = cell.metadata.get(NOTE, "zero")
         if reset not in RESETS:
             raise ValueError(f"node {second!r}: reset {reset!r}; must be one of {', '.join(RESETS)}")
-        scale = r * _euler(tau, float(dt))
-        scale = 1.0 if math.isclose(scale, 1.0, rel_tol=1e-6) else scale  # r = tau / dt, rounded
+        scale = _gain(r, tau, float(dt))
         W = torch.from_numpy(np.asarray(matrix.weight, np.float64) * scale).float()
         b = getattr(matrix, "bias", None)
         b = np.zeros(len(W)) if b is None else np.asarray(b, np.float64)
@@ -176,8 +176,11 @@ def chain(graph: nir.NIRGraph) -> list[str]:
     return found[:-1]
 
 
-def _euler(tau: np.floating, dt: float) -> float:
-    return float(np.float32(dt)) / float(tau)
+def _gain(r: float, tau: np.floating, dt: float) -> float:
+    """R dt / tau, what the cell multiplies its input by; 1 if r is tau / dt as float32 rounds it."""
+    if np.float32(r) == np.float32(tau) / np.float32(dt):
+        return 1.0
+    return r * float(np.float32(dt)) / float(tau)
 
 
 def _beta(tau: np.floating, dt: float) -> np.float32:
