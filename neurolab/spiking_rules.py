@@ -45,15 +45,8 @@ def product(K: Tensor, total: Tensor) -> Tensor:
     return K.long() * total.long()
 
 
-def checked(z: Tensor) -> Tensor:
-    """z itself. OverflowError if a shifted drive could have been rounded: it is 2^k times a float32 below 2^24."""
-    if z.numel() and not bool(torch.isfinite(z).all()):
-        raise OverflowError("a drive is not finite")
-    return z
-
-
 def neuron(z: Tensor, theta: Tensor, S: Tensor, w: int, low: int, high: int) -> Tensor:
-    """One step of one population: the count S after it. z, theta, S: integers of one type, or exact floats."""
+    """One step of one population: the count S after it. z, theta, S: integers of one type."""
     u = 2 * (z - theta * S)
     moved = S + w * ((u >= w * theta).to(S.dtype) - (u < -w * theta).to(S.dtype))
     return torch.where((moved >= low) & (moved <= high), moved, S)
@@ -67,7 +60,7 @@ class IntegerRest:
 
     def __call__(self, name: str, z: Tensor, theta: Tensor, kind: str) -> Tensor:
         low, high = bounds(kind, self.bits)
-        n, d = whole(checked(z), theta, high - low)
+        n, d = whole(z, theta, high - low)
         code = torch.div(2 * n + d, 2 * d, rounding_mode="floor")
         return code.clamp_(low, high).to(z.dtype)
 
@@ -79,11 +72,11 @@ class IntegerRest:
 
 
 class IntegerSpikes:
-    """S(1..T) of signed integrate-and-fire neurons in integers: the spiking network, all steps of a stage at once.
+    """S(1..T) of signed integrate-and-fire neurons in integers: the spiking network, stage by stage.
 
     weights: step weights by kind, from `spiking.schedule`. together: a token meets the earlier ones as they
-    are at the same step; otherwise they have had their T steps (tokens come one after another). `last` keeps,
-    per population, the last step at which any of its neurons moved, for each of the B sequences.
+    are at the same step; otherwise they have had their T steps (tokens come one after another). `spikes`
+    counts the spikes of each population of the last run.
     """
 
     def __init__(self, weights: dict[str, tuple[int, ...]], bits: int = 4, together: bool = False) -> None:
@@ -92,7 +85,7 @@ class IntegerSpikes:
 
     def __call__(self, name: str, z: Tensor, theta: Tensor, kind: str) -> Tensor:
         weights, (low, high) = self.weights[kind], bounds(kind, self.bits)
-        n, d = whole(checked(z), theta, high - low + weights[0])
+        n, d = whole(z, theta, high - low + weights[0])
         moving, growing = name not in FIRST, name not in FIRST and d.ndim == z.ndim
         S = torch.zeros_like(n[0] if moving else n)
         counts, spikes = z.new_empty(len(weights), *S.shape), 0.0
@@ -120,10 +113,10 @@ class IntegerRadix:
     clip(floor(z / theta + 1/2)) in `bits` steps, since the drive is final before the population begins.
 
     Proof. Let r = z / theta - S. With offset, after the step of weight 2^b the count is the largest multiple
-    of 2^b above S_min, not past S_max, with r >= -1/2 (or S_min itself): digits of a floor. Without offset a
-    step of weight w leaves |r| <= w / 2 wherever the count is not at a bound that stops it, if it found |r| <=
-    3 w / 2; the first step finds that, or the bound is nearer than 2 w; after w = 1, S is the nearest whole
-    number or the bound.
+    of 2^b above S_min, not past S_max, with r >= -1/2 (or S_min itself): digits of a floor. Without offset
+    a step of weight w that finds |r| <= 3 w / 2 leaves |r| <= w / 2, which is 3/2 of the next weight or less;
+    where z lies so far out that it never gets there, every step fires outwards and ends at the bound. After
+    w = 1, S is the nearest whole number or the bound.
     """
 
     def __init__(self, bits: int = 4, offset: bool = True) -> None:
@@ -132,7 +125,7 @@ class IntegerRadix:
 
     def __call__(self, name: str, z: Tensor, theta: Tensor, kind: str) -> Tensor:
         low, high = bounds(kind, self.bits)
-        n, d = whole(checked(z), theta, 2 * (high - low + 1))
+        n, d = whole(z, theta, 2 * (high - low + 1))
         S, spikes = torch.full_like(n, low if self.offset else 0), 0.0
         weights = [2**b for b in reversed(range(self.bits))]
         if not self.offset and low < 0:
