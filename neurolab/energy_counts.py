@@ -55,13 +55,14 @@ class Meter(TorchDispatchMode):
     Matrix products: one multiply-accumulate for each pair of numbers; the matrix (or the cached keys, values)
     fetched once, the vectors read once and the result written once. A layer norm of D numbers: 2 specials
     (root, division) and 4 D multiply-accumulates (mean, variance, scaling, weight); its weights are read.
-    GELU: one special a number. Softmax over M scores: M + 1 specials (exponentials, one division), M
+    GELU: one special a number; ReLU: none. Softmax over M scores: M + 1 specials (exponentials, one division), M
     multiply-accumulates. An embedding: its row read. Additions to the residual stream: one each.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.products = 0.0  # multiply-accumulates of matrix products
+        self.effective = 0.0  # those of them whose input is not 0 (attention's all count)
         self.fetched = 0.0  # numbers fetched for them: weights, cached keys and values
         self.handed = 0.0  # numbers handed on: read or written
         self.made = 0.0  # numbers that matrix products made
@@ -85,9 +86,11 @@ class Meter(TorchDispatchMode):
         if name in ("mm", "addmm"):
             a, b = args[-2:]
             self._matrix(a.shape[0], a.shape[1], b.shape[1])
+            self.effective += float(torch.count_nonzero(a)) * b.shape[1]
         elif name == "bmm":
             a, b = args
             self._matrix(a.shape[1], a.shape[2], b.shape[2], a.shape[0])
+            self.effective += out.numel() * a.shape[2]
         elif name.startswith("_scaled_dot_product"):
             q, k, v = args[:3]  # (B, H, L, E), (B, H, M, E)
             if q.shape[2] != 1:
@@ -95,6 +98,7 @@ class Meter(TorchDispatchMode):
             heads, seen = q.shape[0] * q.shape[1], k.shape[2]
             self._matrix(1, q.shape[3], seen, heads)
             self._matrix(1, seen, v.shape[3], heads)
+            self.effective += heads * seen * (q.shape[3] + v.shape[3])
             self.specials += heads * (seen + 1)
             self.small += heads * seen
         elif name == "native_layer_norm":
@@ -103,6 +107,8 @@ class Meter(TorchDispatchMode):
             self.small += 4 * x.numel()
             self.parameters += 2 * D
             self.handed += 2 * x.numel()
+        elif name == "relu":
+            self.handed += 2 * out.numel()
         elif name == "gelu":
             self.specials += out.numel()
             self.handed += 2 * out.numel()

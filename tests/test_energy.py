@@ -134,6 +134,44 @@ def test_against_torchs_own_counter(position: int) -> None:
     assert counts_ordinary(TINY, position).synapses == counter.get_total_flops() / 2
 
 
+def two_layers() -> torch.nn.Sequential:
+    net = torch.nn.Sequential(
+        torch.nn.Linear(8, 16, bias=False), torch.nn.ReLU(), torch.nn.Linear(16, 4, bias=False)
+    )
+    with torch.no_grad():
+        for layer in (net[0], net[2]):
+            layer.weight.copy_((torch.arange(layer.weight.numel()) * 7 % 11 - 5.5).view_as(layer.weight))
+    return net
+
+
+@pytest.mark.parametrize(
+    (
+        "spikes",
+        "published",
+    ),  # per sample: SynapticOperations of neurobench 2.3.0 on this net and these inputs
+    [
+        (False, 81.0),
+        (True, 54.5 + 22.25),
+    ],  # effective MACs; effective ACs of the first layer, MACs of the second
+)
+def test_products_with_zeros_skipped_as_neurobench_counts_them(spikes: bool, published: float) -> None:
+    x = (torch.arange(32 * 8) * 5 % 7 - 3).clamp(min=0).float().view(32, 8)
+    x = (x > 0).float() if spikes else x
+    with torch.no_grad():
+        net = two_layers()
+        with Meter() as meter:
+            net(x)
+    assert meter.effective / 32 == published
+    assert meter.products / 32 == 192.0  # its "Dense"
+
+
+def test_what_neurobench_leaves_out_of_a_transformer() -> None:
+    """neurobench 2.3.0 gives 336 for three tokens of the tiny one: it sees layers, so neither attention's
+    products nor the output matrix, which is the embedding's."""
+    attention = (1 + 2 + 3) * 2 * TINY.width
+    assert counts_sequences(TINY, [3]).synapses == 336 + attention + 3 * TINY.width * TINY.vocabulary
+
+
 def test_sequences_are_the_sum_of_their_tokens() -> None:
     one_by_one = sum((counts_ordinary(TINY, n) for length in (1, 3, 5) for n in range(length)), Counts())
     together = counts_sequences(TINY, [1, 3, 5])
