@@ -55,8 +55,8 @@ class Meter(TorchDispatchMode):
     Matrix products: one multiply-accumulate for each pair of numbers; the matrix (or the cached keys, values)
     fetched once, the vectors read once and the result written once. A layer norm of D numbers: 2 specials
     (root, division) and 4 D multiply-accumulates (mean, variance, scaling, weight); its weights are read.
-    GELU: one special a number; ReLU: none. Softmax over M scores: M + 1 specials (exponentials, one division), M
-    multiply-accumulates. An embedding: its row read. Additions to the residual stream: one each.
+    GELU: one special a number; ReLU: none. Softmax over M scores: M + 1 specials (exponentials, one
+    division), M multiply-accumulates. An embedding: its row read. Additions to the residual stream: one each.
     """
 
     def __init__(self) -> None:
