@@ -5,8 +5,8 @@ Shapes: L tokens, H heads, D width, T time steps.
 
 from __future__ import annotations
 
+import ast
 import inspect
-import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -102,9 +102,9 @@ def shares(A: Tensor) -> Tensor:
 def recode(p: Integers, config: Config, bits: int, old: int = 4) -> Integers:
     """The same network with counts of `bits` bits where it had `old`, all of it still whole numbers.
 
-    With one bit more a count stands for half as much. Matrices and their thresholds stay; what matrices add up
-    is twice as large, and so are biases. Scores have two operands and are four times as large; the residual
-    stream is written in units half as large. Raises ValueError for bits outside 2 to 8.
+    With one bit more a count stands for half as much. Matrices and their thresholds stay; what matrices add
+    up is twice as large, and so are biases. Scores have two operands and are four times as large; the stream
+    between the layers is written in units half as large. Raises ValueError for bits outside 2 to 8.
     """
     bounds(UNSIGNED, bits)
     c = 2.0 ** (bits - old)  # counts of the new network for one of the old
@@ -175,14 +175,21 @@ def climb(z: np.ndarray, theta: float, high: int) -> np.ndarray:
 
 
 def source(*functions: Any) -> Any:
-    """The source of functions, as code to read, without their docstrings."""
+    """The source of functions, as code to read: without docstrings and without the types of arguments."""
     from IPython.display import Markdown
 
-    texts = []
-    for function in functions:
-        text = textwrap.dedent(inspect.getsource(function))
-        doc = function.__doc__
-        if doc:
-            text = re.sub(r'\n\s*"""' + re.escape(doc) + r'"""', "", text, count=1)
-        texts.append(text.rstrip())
-    return Markdown("```python\n" + "\n\n".join(texts) + "\n```")
+    return Markdown("```python\n" + "\n\n".join(_plain(function) for function in functions) + "\n```")
+
+
+def _plain(function: Any) -> str:
+    text = textwrap.dedent(inspect.getsource(function))
+    lines = text.splitlines()
+    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    for node in sorted(found, key=lambda node: -node.lineno):  # from the end, so that line numbers stay
+        first = node.body[1] if ast.get_docstring(node) else node.body[0]
+        names, given = [a.arg for a in node.args.args], node.args.defaults
+        for i, value in enumerate(given, start=len(names) - len(given)):
+            names[i] += f"={ast.unparse(value)}"
+        head = " " * node.col_offset + f"def {node.name}({', '.join(names)}):"
+        lines[node.lineno - 1 : first.lineno - 1] = [head]
+    return "\n".join(lines)

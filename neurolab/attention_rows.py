@@ -17,8 +17,8 @@ SAID = {
     "relu": "ReLU",
     "rate": "ReLU, counted in 16 steps",
     "folded": "folded into the next matrix",
-    "mean absolute": "divided by the mean of |x|",
-    "rms": "divided by the root of the mean square",
+    "mean absolute": "divided by the mean size",
+    "rms": "divided by the root mean square",
     "divisive": "divide by the sum of positive scores",
     "squared": "the same, scores squared",
     "winners": "four winners take all",
@@ -251,14 +251,16 @@ def energy_sentence() -> Any:
     kinds = ("ratio_vs_fp32", "ratio_vs_int8", "ratio_vs_int8_zero_skipping")
     fp32, int8, skipping = (max(row.figures[kind] for row in found if kind in row.figures) for kind in kinds)
     best = max(found, key=lambda row: row.figures.get(kinds[2], 0.0))
+    verdict = "So the claim holds against float, not against an 8-bit network that is as clever."
+    if skipping >= 1:
+        verdict = "So it wins against every one of them, with the default constants."
     return sentence(
         "Against a float network the best of our spiking networks needs **{fp32:.1f} times** less energy; "
-        "against an 8-bit network that multiplies everything, {int8:.2f} times; against one that skips its zeros, "
-        "**{skipping:.2f} times** ({network}, T = {T}). {verdict}",
+        "against an 8-bit network that multiplies everything, {int8:.2f} times; against one that skips its "
+        "zeros, **{skipping:.2f} times** ({network}, T = {T}). {verdict}",
         *found, fp32=fp32, int8=int8, skipping=skipping,
         network=best.setting["network"], T=best.setting["T"] or "rest",
-        verdict="So it wins against every one of them, with the default constants."
-        if skipping >= 1 else "So the claim holds against float, not against an 8-bit network that is as clever.",
+        verdict=verdict,
     )  # fmt: skip
 
 
