@@ -137,7 +137,7 @@ def drawn(result: Mapping[str, Any]) -> go.Figure:
     figure.add_trace(
         go.Scatter(x=result["here x"], y=result["here y"], name="here", mode="markers", marker=ring), 2, 1
     )
-    marker = {"size": 9, "symbol": "diamond", "color": COLOURS["purple"]}
+    marker = {"size": 10, "symbol": "diamond", "color": COLOURS["ink"]}
     figure.add_trace(
         go.Scatter(
             x=result["points x"],
