@@ -215,8 +215,11 @@ def bits_explorer() -> Explorer:
     units = {
         "right": ("exact_match", 100.0, "% right"),
         "spikes": ("spikes_per_token", 1e-3, "thousand spikes a piece"),
+        "energy": ("energy_nj_per_token", 1e-3, "microjoule a piece"),
     }
-    units["energy"] = ("energy_nj_per_token", 1e-3, "microjoule a piece")
+    units = {
+        key: unit for key, unit in units.items() if all(unit[0] in figures for figures in found.values())
+    }
 
     def compute(T: str, bits_: int, shown: str) -> dict[str, Any]:
         figure, scale, unit = units[shown]

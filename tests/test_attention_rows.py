@@ -1,0 +1,177 @@
+"""Chapter 3's results: tables, sentences, explorers say what the rows say and draw what they are given."""
+
+import numpy as np
+import pytest
+
+from neurolab import attention_pictures as pictures
+from neurolab import attention_rows as results
+from neurolab.explore import Explorer, exercise_corners
+from neurolab.measurements import append, row
+
+
+def made(name, setting, kind="measured", **figures):
+    return row(f"spiking.{name}", 3, setting, figures, kind=kind, command="x")
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """Shipped rows of our own: a function that writes some."""
+    monkeypatch.setattr("neurolab.measurements.shipped", lambda: tmp_path)
+    return lambda *rows: append(rows, tmp_path)
+
+
+def part(name, tuned, match, drop=0.0, **setting):
+    kind = "parts" if "part" in setting else "softmax"
+    figures = {"exact_match": match, "exact_match_drop_points": drop, "bits_per_answer_byte": 0.0123}
+    return made(kind, {"replacement": name, "tuned": tuned, **setting}, **figures, steps=200 if tuned else 0)
+
+
+def test_costs_put_before_and_after_side_by_side_under_the_control(store):
+    store(
+        part("unchanged", False, 0.97, part="none"), part("unchanged", True, 0.98, part="none"),
+        part("relu", False, 0.5, 47, part="activation"), part("relu", True, 0.961, 1.9, part="activation"),
+        part("rms", False, 0.9, 7, part="norm"), part("argmax", False, 0.05), part("argmax", True, 0.6, 38),
+    )  # fmt: skip
+    text = results.costs("spiking.parts", "part", ("activation", "norm"))
+    lines = text.splitlines()
+    assert lines[2].startswith("|  | nothing: trained on as it is | 97.0 | **98.0** |")
+    assert "| the curve | ReLU | 50.0 | **96.1** | 1.9 | 0.0123 |" in lines
+    assert "| the norm | divided by the root mean square | 90.0 |  |  |  |" in lines
+    assert "200 batches" in lines[-1]
+    assert "argmax" not in text
+    alone = results.costs("spiking.softmax").splitlines()
+    assert "| route to the best | 5.0 | **60.0** | 38.0 | 0.0123 |" in alone
+    assert len({line.count("|") for line in alone if line.startswith("|")}) == 1
+
+
+def test_the_softmax_sentence_counts_those_within_two_points(store):
+    store(
+        part("times", False, 0.99), part("times", True, 0.99, 0.3), part("argmax", False, 0.06),
+        part("argmax", True, 0.7, 28), part("order", False, 0.6), part("order", True, 0.97, 2.0),
+    )  # fmt: skip
+    said = results.softmax_sentence().data
+    assert "between 6% (route to the best) and 99% (times of first spikes)" in said
+    assert "**2 of 3**" in said
+    assert "0.3 points" in said
+    assert "28.0" in said
+
+
+@pytest.mark.parametrize(
+    ("skipping", "verdict"), [(0.93, "not against an 8-bit"), (1.04, "every one of them")]
+)
+def test_the_energy_verdict_turns_with_the_figure(store, skipping, verdict):
+    ratios = {"ratio_vs_fp32": 12.0, "ratio_vs_int8": 1.5}
+    store(
+        made("energy", {"network": "two", "schedule": "halving", "T": 2}, "simulated", **ratios,
+             ratio_vs_int8_zero_skipping=skipping, energy_nj_per_token=900.0),
+        made("energy", {"network": "quantized", "schedule": "unary", "T": 0}, "simulated", **ratios,
+             ratio_vs_int8_zero_skipping=0.5, energy_nj_per_token=1900.0),
+    )  # fmt: skip
+    said = results.energy_sentence().data
+    assert verdict in said
+    assert f"**{skipping:.2f} times** (two, T = 2)" in said
+    assert said.endswith("*(simulated)*")
+    assert "| quantized | unary | rest | 1.90 | 12.0 | 1.50 | 0.50 |" in results.energy_table()
+
+
+@pytest.mark.parametrize(("ratio", "word"), [(0.8, "fewer"), (1.2, "more")])
+def test_ternary_events_turn_with_the_figure(store, ratio, word):
+    store(made("integer", {}, changed_answers=0, events_ratio_ternary=ratio))
+    assert f"{word} spikes fall" in results.ternary_sentence().data
+
+
+def test_the_rate_sentence_takes_the_best_of_16_to_64(store):
+    def rate(T, match, ms):
+        setting = {"network": "quantized", "code": "rate", "schedule": "rate", "T": T, "language": "both"}
+        return made(
+            "steps", setting, exact_match=match, exact_match_drop_points=99 - 100 * match, response_ms=ms
+        )
+
+    store(rate(8, 0.99, 5.0), rate(16, 0.1, 20.0), rate(64, 0.5, 80.0), rate(0, 0.9, 900.0))
+    said = results.rate_sentence().data
+    assert "**50.0%** right (T = 64), 49.0 points fewer" in said
+    assert "up to 80 ms" in said
+
+
+def test_curves_run_by_steps_with_rest_last_and_rows_that_lack_are_named(store):
+    def steps(T, match):
+        return made("steps", {"network": "four", "T": T}, exact_match=match)
+
+    store(steps(0, 0.9), steps(16, 0.8), steps(2, 0.1))
+    T, y = results.curve(results.figures("spiking.steps", "exact_match", over="T", network="four"))
+    assert T.tolist() == [2, 16, 128]
+    assert y.tolist() == [0.1, 0.8, 0.9]
+    assert results.one("spiking.steps", T=2).figures["exact_match"] == 0.1
+    with pytest.raises(ValueError, match="neurolab bench spiking"):
+        results.one("spiking.steps", T=3)
+
+
+def test_the_grid_of_bits_and_steps_moves_and_offers_only_what_was_measured(store):
+    rows = [
+        made("bits", {"bits": b, "T": T}, exact_match=b / 10 + T / 100, spikes_per_token=100.0 * b)
+        for b in (3, 4)
+        for T in (1, 8, 0)
+    ]
+    store(*rows)
+    explorer = results.bits_explorer()
+    assert exercise_corners(explorer) >= 8
+    result, said = explorer.result(T="8", bits=4, shown="right")
+    assert result["labels"].tolist()[1] == ["41", "48", "40"]
+    assert (result["at x"].tolist(), result["at y"].tolist()) == (["8"], ["4"])
+    assert "48 % right" in said
+    with pytest.raises(ValueError, match="energy"):
+        explorer.check(shown="energy")
+
+
+def test_adaptive_hybrid_and_recipe_tables(store):
+    store(
+        made("adaptive", {"rule": "settled", "patience": 2}, mean_T=7.25, settle_T=24, mean_cost_ratio=0.31,
+             exact_match=0.9871, exact_match_drop_points=0.04, answers_changed=3),
+        made("hybrid", {"spiking_layers": 2, "T": 4, "network": "quantized"}, exact_match=0.9,
+             exact_match_gain_points=1.25, exact_match_drop_points=-0.5),
+        made("recipe", {"left_out": "kl"}, exact_match=0.871, bits_per_answer_byte=0.04321, steps=150),
+        made("training", {"T": 4}, time_ratio=3.2, step_time_ratio=5.7),
+    )  # fmt: skip
+    assert "| settled | 2 | 7.2 | 24 | 0.31 | 98.7 | 0.04 | 3 |" in results.adaptive_table()
+    assert "| 4 | 2 | 90.0 | 1.2 | -0.5 |" in results.hybrid_table()
+    assert "| the teacher's probabilities (KL) | 87.1 | 0.0432 |" in results.recipe_table()
+    assert "**5.7 times**" in results.training_sentence().data
+
+
+def test_every_picture_draws_what_it_was_given():
+    t = np.arange(1, 5)
+    looking = {"A": np.tril(np.ones((3, 3))), "texts": ["a", "b", "c"]}
+    settling = {"t": t, "code": t * 0 + 3, "drive": t, "signed": t, "plain": t}
+    winners = {"softmax": t / 10, "spikes": t / 9, "rest": t / 8, "texts": list("abcd")}
+    waits = {"T": t, "unary": t, "halving": t[::-1]}
+    cloud = {"x": t, "y": t[::-1], "x name": "x", "y name": "y"}
+    curves = {
+        "groups": ["g"],
+        "g x": t,
+        "g y": t,
+        "axis": "%",
+        "level": t[:2],
+        "level x": t[:2],
+        "level name": "l",
+    }
+    prices = {"T": t, "quality": t, "ms": t}
+    for draw, result, key, axis in (
+        (pictures.settling, settling, "signed neuron's count S", "signed"),
+        (pictures.winners, winners, "spikes at rest", "rest"),
+        (pictures.waits, waits, "halving", "halving"),
+        (pictures.curves, curves, "g", "g y"),
+        (pictures.two_prices, prices, "time for one answer (ms)", "ms"),
+    ):
+        trace = next(trace for trace in draw(result).data if trace.name == key)
+        assert np.array_equal(np.asarray(trace.y), np.asarray(result[axis]))
+    assert np.array_equal(pictures.looking(looking).data[0].z, looking["A"])
+    assert [tuple(trace.y) for trace in pictures.beside(cloud).data][1] == tuple(cloud["y"])
+    assert isinstance(pictures.show(pictures.beside, cloud, "t", "alt", "c"), Explorer)
+    for draw, result, changes in (
+        (pictures.looking, looking, pictures.LOOKING_CHANGES),
+        (pictures.settling, settling, pictures.SETTLING_CHANGES),
+        (pictures.winners, winners, pictures.WINNERS_CHANGES),
+    ):
+        names = {trace.name for trace in draw(result).data}
+        assert set(changes) <= names
+        assert all(key in result for change in changes.values() for key in change.values())
