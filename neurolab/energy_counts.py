@@ -8,8 +8,8 @@ counters that look at layers miss, are operations like any other here.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -148,41 +148,54 @@ def _quiet() -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def counts_ordinary(config: Config, position: int, dtype: str = "fp32") -> Counts:
+def counts_ordinary(config: Config, position: int, dtype: str = "fp32", answers: bool = True) -> Counts:
     """What the ordinary assistant does for the one token at `position` (0 .. context - 1), by a real pass.
 
-    The tokens before it lie in the cache. How much is done depends on the sizes alone, so the weights are
-    random ones. ValueError for another position or dtype.
+    answers: whether the scores of the next token are asked for. The tokens before it lie in the cache. How
+    much is done depends on the sizes alone, so the weights are random ones. ValueError for another position
+    or dtype.
     """
     if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < config.context:
         raise ValueError(f"position {position!r}: must be a whole number from 0 to {config.context - 1}")
+    token = torch.zeros(1, 1, dtype=torch.long)
     with _quiet(), torch.no_grad():  # inference_mode would hide what operations are made of
         torch.manual_seed(0)
         model = Transformer(config).eval()
-        cache = model.features(torch.zeros(1, position, dtype=torch.long))[1] if position else None
+        cache = model.features(token.expand(1, position))[1] if position else None
         with Meter() as meter:
-            model.logits(model.features(torch.zeros(1, 1, dtype=torch.long), cache)[0])
+            hidden = model.features(token, cache)[0]
+            if answers:
+                model.logits(hidden)
     return meter.counts(dtype)
 
 
-def counts_sequences(config: Config, lengths: list[int], dtype: str = "fp32") -> Counts:
+def counts_sequences(
+    config: Config, lengths: Sequence[int], dtype: str = "fp32", answers: Sequence[int] | None = None
+) -> Counts:
     """What the ordinary assistant does for sequences of these lengths (tokens), token by token.
 
-    Only attention depends on the position, and in proportion to it: two passes, at the first and the last
-    position, give all of them. ValueError for a length outside 1 .. context.
+    answers[i]: the first position of sequence i whose scores are asked for (default: all). Only attention
+    depends on the position, and in proportion to it: passes at the first and the last position give all of
+    them. ValueError for a length outside 1 .. context, or answers that don't fit.
     """
     if not lengths or not all(1 <= n <= config.context for n in lengths):
         raise ValueError(
             f"lengths {lengths!r}: must be whole numbers from 1 to {config.context}, at least one"
         )
-    tokens = sum(lengths)
-    first = counts_ordinary(config, 0, dtype)
-    if config.context == 1:
-        return _scaled(first, tokens)
-    last = counts_ordinary(config, config.context - 1, dtype)
-    share = sum(n * (n - 1) / 2 for n in lengths) / (tokens * (config.context - 1))
-    return _scaled(first, tokens * (1 - share)) + _scaled(last, tokens * share)
+    starts = list(answers) if answers is not None else [0] * len(lengths)
+    if len(starts) != len(lengths) or not all(0 <= a <= n for a, n in zip(starts, lengths, strict=True)):
+        raise ValueError(f"answers {answers!r}: must be one position a sequence, from 0 to its length")
+    tokens, asked = sum(lengths), sum(lengths) - sum(starts)
+    first = counts_ordinary(config, 0, dtype, answers=False)
+    found = _mix((first, tokens))
+    if config.context > 1:
+        last = counts_ordinary(config, config.context - 1, dtype, answers=False)
+        share = sum(n * (n - 1) / 2 for n in lengths) / (config.context - 1)
+        found = _mix((first, tokens - share), (last, share))
+    return _mix((found, 1), (counts_ordinary(config, 0, dtype), asked), (first, -asked))
 
 
-def _scaled(counts: Counts, by: float) -> Counts:
-    return Counts(**{name: value * by for name, value in vars(counts).items()})
+def _mix(*parts: tuple[Counts, float]) -> Counts:
+    return Counts(
+        **{f.name: sum(by * getattr(counts, f.name) for counts, by in parts) for f in fields(Counts)}
+    )

@@ -176,6 +176,9 @@ def test_sequences_are_the_sum_of_their_tokens() -> None:
     one_by_one = sum((counts_ordinary(TINY, n) for length in (1, 3, 5) for n in range(length)), Counts())
     together = counts_sequences(TINY, [1, 3, 5])
     assert vars(together) == pytest.approx(vars(one_by_one))
+    asked = [(n, n >= first) for length, first in ((1, 0), (3, 2), (5, 5)) for n in range(length)]
+    one_by_one = sum((counts_ordinary(TINY, n, "int8", answers) for n, answers in asked), Counts())
+    assert vars(counts_sequences(TINY, [1, 3, 5], "int8", [0, 2, 5])) == pytest.approx(vars(one_by_one))
 
 
 def test_meter_refuses_what_it_does_not_know() -> None:
@@ -269,6 +272,7 @@ def test_one_spike_for_each_active_neuron_wins_only_by_the_multiplication() -> N
         (lambda: counts_ordinary(TINY, 5), "position 5"),
         (lambda: counts_ordinary(TINY, 0, "fp16"), "dtype 'fp16'"),
         (lambda: counts_sequences(TINY, [6]), r"lengths \[6\]"),
+        (lambda: counts_sequences(TINY, [2], answers=[3]), r"answers \[3\]"),
         (lambda: bits_of(0), "T 0"),
         (lambda: energies(2, 1.5), "rate 1.5"),
         (lambda: range_of_break_evens(density=-1), "density -1"),

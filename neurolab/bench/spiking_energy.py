@@ -9,9 +9,10 @@ very integer network that the spikes rest at, computed once with its zeros skipp
 one: same weights, same answers, same way of skipping.
 
 **Radix with weights held.** In radix mode a population is finished before the next begins, so a reader may
-wait for all digits of a count and fetch each weight once, adding it at the place of each digit. Then it
-fetches what the network that skips zeros fetches, keeps its sum in a register and needs additions where that
-one multiplies; nothing else differs. It is a bit-serial multiplication by another name.
+wait for all digits of a count (a byte: four digits of -1, 0, 1) and fetch each weight once, adding it at the
+place of each digit. Then it fetches what the network that skips zeros fetches, keeps its sum in a register
+and needs additions where that one multiplies; nothing else differs. It is a bit-serial multiplication by
+another name.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def held(radix: Counts, skipping: Counts) -> Counts:
     """Radix spikes whose readers hold each weight until all digits are in.
 
     radix: the run that fetches a weight for every spike; skipping: the same integer network with zeros
-    skipped, over the same tokens. Weights and membrane traffic are the latter's, operations and spikes the
-    former's. ValueError where the tokens differ, or radix has fewer additions than the other has products (a
+    skipped, over the same tokens. Bytes of weights, membranes and activations are the latter's, operations
+    the former's. ValueError where the tokens differ, or radix has fewer additions than the other has products (a
     count that is not 0 has at least one digit).
     """
     if radix.tokens != skipping.tokens:
@@ -80,6 +81,7 @@ def held(radix: Counts, skipping: Counts) -> Counts:
         weight_bytes=skipping.weight_bytes,
         membrane_read_bytes=skipping.membrane_read_bytes,
         membrane_write_bytes=skipping.membrane_write_bytes,
+        activation_bytes=skipping.activation_bytes,
     )
 
 
