@@ -17,7 +17,7 @@ from neurolab.export.classifier import T, train
 from neurolab.export.nir import DT, NOTE, Layer, from_nir, to_nir
 from neurolab.neurons import lif
 from neurolab.paths import ROOT
-from neurolab.spiking import features
+from neurolab.spiking import features, norm
 from neurolab.spiking_files import Spiking, shapes
 from neurolab.spiking_rules import IntegerRest
 from neurolab.transformer import Config
@@ -307,6 +307,17 @@ def test_a_block_comes_back_and_its_graph_means_the_block(bits, tmp_path):
             assert len(counts.unique()) > 1, name
         assert torch.equal(values["output"], after[i][0].double())
         x = after[i][0]
+
+
+def test_a_norms_threshold_grows_by_one_more_than_the_sum():
+    spiking = network()
+    x = torch.zeros(4, CONFIG.width)
+    x[1, 0], x[2, :3], x[3] = 1, torch.tensor([1.0, -1.0, 1.0]), -1
+    K = torch.full((CONFIG.width,), 2000.0)
+    spiking = Spiking({**spiking.p, "0.norm1.K": K}, CONFIG)
+    counts = nir_block.at_rest(nir_block.to_nir(spiking), x)["norm1"]
+    assert torch.equal(counts, norm(x, K, "0.norm1", IntegerRest(4)).double())
+    assert counts[1, 0] == 4  # 2^14 / (2 * 2000) + 1/2
 
 
 def test_a_block_says_its_neurons_and_stops_readers_that_do_not_know_them(tmp_path):
