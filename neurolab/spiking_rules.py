@@ -126,21 +126,24 @@ class IntegerRadix:
     def __call__(self, name: str, z: Tensor, theta: Tensor, kind: str) -> Tensor:
         low, high = bounds(kind, self.bits)
         n, d = whole(z, theta, 2 * (high - low + 1))
-        S, spikes = torch.full_like(n, low if self.offset else 0), 0.0
+        S = torch.full_like(n, low if self.offset else 0)
+        spikes = torch.zeros_like(S)
         weights = [2**b for b in reversed(range(self.bits))]
         if not self.offset and low < 0:
             weights = [*weights[1:], 1]
         for w in weights:
             if self.offset:  # fire where V = z - theta S + theta / 2 >= w theta
-                fired = 2 * (n - d * S) + d >= 2 * w * d
-                S = torch.where(fired, S + w, S)
-                spikes += float(fired.sum())
+                new = S + w * (2 * (n - d * S) + d >= 2 * w * d).to(S.dtype)
             else:
                 new = neuron(n, d, S, w, low, high)
-                spikes += float((new != S).sum())
-                S = new
-        self.spikes[name] = spikes
+            spikes += new != S
+            S = new
+        self.fired(name, spikes)
         return S.to(z.dtype)
+
+    def fired(self, name: str, count: Tensor) -> None:
+        """Called with each population's spikes, neuron by neuron."""
+        self.spikes[name] = float(count.sum())
 
     def grow(self, K: Tensor, total: Tensor) -> Tensor:
         return product(K, total)

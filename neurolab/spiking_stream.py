@@ -45,12 +45,22 @@ class Ran:
 class Stop:
     """When a token is done: at rest (T None) or after T steps, or once it was quiet for `patience` steps.
 
-    Quiet is a step in which no population that anyone will read has fired: keys and values (later tokens read
-    them) and, where the token answers, the last norm. Nothing need be computed to see it. patience 0: never.
+    Quiet is a step in which the populations that anyone will read have fired at most `few` spikes together:
+    keys and values (later tokens read them) and, where the token answers, the last norm. Nothing need be
+    computed to see it but a count of spikes. patience 0: never. ValueError for a T below 1 or below 0 others.
     """
 
     T: int | None = None
     patience: int = 0
+    few: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("T", 1), ("patience", 0), ("few", 0)):
+            value = getattr(self, name)
+            if name == "T" and value is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"{name} {value!r}: must be a whole number of at least {least}")
 
 
 @torch.inference_mode()
@@ -153,9 +163,8 @@ class _Desk:
         if stop.T is not None:
             found = (found & (work.weights[UNSIGNED][-1] == 1)) | (work.t >= stop.T)
         if stop.patience:
-            heard = (work.spikes[self.read] > 0).any(0)
-            heard |= (work.spikes[-1] > 0) & (work.position >= self.ending)
-            self.quiet = torch.where(heard, 0, self.quiet + 1)
+            heard = work.spikes[self.read].sum(0) + work.spikes[-1] * (work.position >= self.ending)
+            self.quiet = torch.where(heard > stop.few, 0, self.quiet + 1)
             found = found | (self.quiet >= stop.patience)
         return found
 
