@@ -23,6 +23,7 @@ from torch import Tensor
 
 from neurolab.energy import SPIKE_BYTES, SUM_BYTES, Counts, neuron_step
 from neurolab.spiking import features
+from neurolab.spiking_digits import IntegerDigits
 from neurolab.spiking_files import Spiking
 from neurolab.spiking_rules import IntegerRadix, IntegerRest
 from neurolab.spiking_state import populations
@@ -157,17 +158,33 @@ class _Digits(IntegerRadix):
         self.found[name] = by_token(name, count)
 
 
+class _Sparing(IntegerDigits):
+    """`IntegerDigits` that counts spikes token by token."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__(bits)
+        self.found: dict[str, Tensor] = {}
+
+    def fired(self, name: str, count: Tensor) -> None:
+        self.found[name] = by_token(name, count)
+
+
 @torch.inference_mode()
 def counts_radix(
-    net: Spiking, sequences: Sequence[Sequence[int]], answers: Sequence[int], offset: bool = False
+    net: Spiking,
+    sequences: Sequence[Sequence[int]],
+    answers: Sequence[int],
+    offset: bool = False,
+    sparing: bool = False,
 ) -> Counts:
     """What the network does population after population, `bits` steps each (`spiking_rules.IntegerRadix`).
 
-    offset=False: digits are +1, 0 or -1. Thresholds are made once; a neuron is visited `bits` times.
+    offset=False: digits are +1, 0 or -1; sparing: none is ever taken back (`spiking_digits`). Thresholds are
+    made once; a neuron is visited `bits` times.
     """
     total, c = Counts(), net.config
     for ids, answer, _ in batches(sequences, answers):
-        rule = _Digits(net.bits, offset)
+        rule = _Sparing(net.bits) if sparing else _Digits(net.bits, offset)
         features(net.p, ids, c, rule)
         spikes = torch.stack([rule.found[name] for name in populations(c.layers)], 1)
         position = torch.arange(ids.shape[1]).repeat(len(ids))

@@ -66,8 +66,8 @@ def held(radix: Counts, skipping: Counts) -> Counts:
 
     radix: the run that fetches a weight for every spike; skipping: the same integer network with zeros
     skipped, over the same tokens. Bytes of weights, membranes and activations are the latter's, operations
-    the former's. ValueError where the tokens differ, or radix has fewer additions than the other has products (a
-    count that is not 0 has at least one digit).
+    the former's. ValueError where the tokens differ, or radix has fewer additions than the other has products
+    (a count that is not 0 has at least one digit).
     """
     if radix.tokens != skipping.tokens:
         raise ValueError(f"radix has {radix.tokens:g} tokens, skipping {skipping.tokens:g}: must be the same")
