@@ -1,7 +1,7 @@
-"""How many bits should a count have? Rows ``spiking.bits``: quality and spikes over bits and steps.
+"""How many bits should a count have? Rows ``spiking.bits``: quality, spikes, energy over bits and steps.
 
 The shipped 4-bit network with its counts re-coded to other bits (`attention.recode`), without training, on a
-sample of held-out questions, halving schedule.
+sample of held-out questions, halving schedule; energy by the default model.
 """
 
 from __future__ import annotations
@@ -11,40 +11,37 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from neurolab import assistant, spiking_run
 from neurolab.attention import recode
 from neurolab.bench._kept import kept
 from neurolab.bench.encoding import sample
 from neurolab.benchmark import Finding
+from neurolab.energy import total
 from neurolab.facts import Question
-from neurolab.spiking import logits
+from neurolab.spiking_counts import counts_stream
 from neurolab.spiking_files import Spiking
+from neurolab.spiking_run import judge, rows_of
 from neurolab.spiking_stream import Stop, stream
-from neurolab.tokens import encode_pair
 
 BITS = (2, 3, 4, 5)
-STEPS = (1, 2, 4, 6, 8, 12, 16, 0)  # 0: until rest
+STEPS = (1, 2, 4, 6, 8, 12, 0)  # 0: until rest
 QUESTIONS = 200
 
 
 @torch.inference_mode()
 def figures(net: Spiking, asked: list[Question], T: int, tokenizer: Any) -> dict[str, Any]:
-    """Exact match, bits per answer byte, spikes and steps a token of `net` with T steps."""
-    pairs = [encode_pair(tokenizer, q.text, q.answer) for q in asked]
-    ran = stream(net, [ids[:-1] for ids, _ in pairs], "halving", Stop(T or None))
-    right, nats = 0, 0.0
-    for i, (ids, start) in enumerate(pairs):
-        guess = logits(net.p, ran.counts[ran.sequence(i)][start - 1 :].float())
-        wanted = torch.tensor(ids[start:])
-        right += int((guess.argmax(-1) == wanted).all())
-        nats += F.cross_entropy(guess * net.p["scale"], wanted, reduction="sum").item()
+    """Exact match, bits per answer byte, spikes, steps and energy a token of `net` with T steps."""
+    sequences, starts = rows_of(tokenizer, asked)
+    ran = stream(net, sequences, "halving", Stop(T or None), answers=starts)
+    right, nats = judge(net, ran, tokenizer, asked, starts)
+    done = counts_stream(net, ran, starts)
     return {
-        "exact_match": right / len(asked),
+        "exact_match": sum(right) / len(right),
         "bits_per_answer_byte": nats / math.log(2) / sum(len(q.answer.encode()) for q in asked),
-        "spikes_per_token": float(ran.spikes.sum() / len(ran.ids)),
-        "steps_per_token": float(ran.steps.float().mean()),
+        "spikes_per_token": done.spikes / done.tokens,
+        "steps_per_token": float(ran.steps.double().mean()),
+        "energy_nj_per_token": total(done.per_token()) / 1e3,
         "questions": len(asked),
     }
 
