@@ -22,12 +22,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neurolab import encoding
 from neurolab.assistant import Batch
+from neurolab.codes import Code
+from neurolab.neurons_fast import has_numba
+from neurolab.spikes import Seed, numbers, ticks
 from neurolab.spiking import FIRST, SIGNED, Fire, Integers, bounds, features, logits
 from neurolab.spiking_student import Rest, Rule, Spikes
 from neurolab.tokens import END_ID
@@ -38,6 +45,48 @@ def full_range(kind: str, bits: int = 4) -> float:
     """The largest |code| there is: 8 for signed, 15 for unsigned counts of 4 bits."""
     low, high = bounds(kind, bits)
     return float(max(-low, high))
+
+
+def count_torch(u: Tensor, R: float, T: int, signed: bool) -> tuple[Tensor, Tensor]:
+    """T steps of neurons with drives u (T or 1, ...), float32 -> S (T, ...) and all spikes so far (...)."""
+    on, off = torch.zeros_like(u[0]), torch.zeros_like(u[0])
+    S = u.new_empty(T, *u.shape[1:])
+    for t in range(T):
+        heard = u[min(t, u.shape[0] - 1)] * ((t + 1) / R)
+        on += heard - on >= 0.5
+        if signed:
+            off += -heard - off >= 0.5
+        S[t] = (on - off) * (R / (t + 1))
+    return S, on + off
+
+
+@cache
+def _compiled() -> Any:
+    from numba import njit
+
+    @njit(cache=True)
+    def steps(u: Any, to: Any, back: Any, signed: Any, S: Any, on: Any, off: Any) -> None:
+        T, N = S.shape
+        half = to.dtype.type(0.5)
+        for t in range(T):
+            k = min(t, u.shape[0] - 1)
+            for i in range(N):
+                heard = u[k, i] * to[t]
+                on[i] += heard - on[i] >= half
+                off[i] += signed & (-heard - off[i] >= half)
+                S[t, i] = (on[i] - off[i]) * back[t]
+
+    return steps
+
+
+def count_numba(u: Tensor, R: float, T: int, signed: bool) -> tuple[Tensor, Tensor]:
+    """As `count_torch`, compiled, equal bit for bit."""
+    shape, t = u.shape[1:], np.arange(1, T + 1)
+    flat = u.float().reshape(u.shape[0], -1).contiguous().numpy()
+    S = np.empty((T, flat.shape[1]), np.float32)
+    on, off = np.zeros_like(flat[0]), np.zeros_like(flat[0])
+    _compiled()(flat, (t / R).astype(np.float32), (R / t).astype(np.float32), signed, S, on, off)
+    return torch.from_numpy(S).reshape(T, *shape), torch.from_numpy(on + off).reshape(shape)
 
 
 class Counted(Rule):
@@ -59,16 +108,9 @@ class Counted(Rule):
         R = self.ranges.get(name, full_range(kind, self.bits))
         if name in FIRST:
             u = u.unsqueeze(0)
-        on, off = torch.zeros_like(u[0]), torch.zeros_like(u[0])
-        S = u.new_empty(self.T, *u.shape[1:])
-        for t in range(1, self.T + 1):
-            heard = u[min(t, u.shape[0]) - 1] * (t / R)
-            on = on + (heard - on >= 0.5)
-            if kind == SIGNED:
-                off = off + (-heard - off >= 0.5)
-            S[t - 1] = (on - off) * (R / t)
+        S, n = (count_numba if has_numba() else count_torch)(u, R, self.T, kind == SIGNED)
         if self.tokens is not None:
-            fired = (on + off).sum(-1)  # (B, L) or (B, H, L)
+            fired = n.sum(-1)  # (B, L) or (B, H, L)
             fired = fired if fired.ndim == 2 else fired.sum(1)
             self.spikes += float((fired * self.tokens).sum(dtype=torch.float64))
         return S
@@ -103,6 +145,36 @@ class Hybrid(Rule):
 
     def past(self, S: Tensor) -> Tensor:
         return S if self.layers == 0 else S[-1:]
+
+
+def time_then_rate(x: Tensor, T: int, seed: Seed = 0) -> Tensor:
+    """Hybrid code of x in [0, 1], spikes (T, ...): when the first comes is the coarse part.
+
+    With a = T / 2 (rounded down): c = floor((a + 1) x), at most a, is one spike at tick a - c (none for 0);
+    what is left, (a + 1) x - c, is a rate in the other T - a ticks.
+    """
+    x = numbers(x)
+    a = ticks(T, 2) // 2
+    c = torch.floor((a + 1) * x).clamp(max=a)
+    first = torch.arange(a).view(-1, *[1] * x.dim()) == a - c
+    return torch.cat((first.float(), encoding.even(((a + 1) * x - c).clamp(0, 1), T - a)))
+
+
+def time_then_rate_decode(spikes: Tensor) -> Tensor:
+    """The listener's estimate of x: (c + rate) / (a + 1)."""
+    a = len(spikes) // 2
+    c = (spikes[:a] * torch.arange(a, 0, -1).view(-1, *[1] * (spikes.dim() - 1))).sum(0)
+    return (c + spikes[a:].mean(0)) / (a + 1)
+
+
+TIME_THEN_RATE = Code(
+    "hybrid",
+    time_then_rate,
+    time_then_rate_decode,
+    None,
+    "one spike for the coarse part, a rate for the rest",
+    2,
+)
 
 
 @torch.inference_mode()
@@ -161,7 +233,8 @@ def scores(
     found = {
         "exact_match": right / questions,
         "bits_per_answer_byte": nats / math.log(2) / answer_bytes,
-        "questions": float(questions),
+        "questions": questions,
+        "tokens": tokens,
     }
     if isinstance(fire, Counted):
         found["spikes_per_token"] = fire.spikes / tokens

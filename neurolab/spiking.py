@@ -36,7 +36,7 @@ from neurolab.transformer import Config
 
 NORM_SHIFT, MIX_SHIFT = 14, 8
 SIGNED, UNSIGNED = "signed", "unsigned"
-SCHEDULES = ("unary", "rescaled", "halving")
+SCHEDULES = ("unary", "rescaled", "halving", "ramp")
 FIRST = ("0.norm1",)  # its drive is the token itself: constant, so no T in front
 
 
@@ -134,7 +134,9 @@ def schedule(T: int, kind: str = "unary", bits: int = 4) -> dict[str, tuple[int,
 
     "unary": every spike counts 1. "rescaled": every spike counts S_max / T, rounded up, so that T spikes span
     the range (thresholds rescaled to T). "halving": spikes count 2^(b-1), ..., 2, 1, 1, 1, ... (signed ones
-    begin at 2^(b-2)): a wide aim first. T: at least 1. ValueError for another kind or T.
+    begin at 2^(b-2)): a wide aim first. "ramp": from the same first weight down to 1 in equal parts, over T
+    steps but at most 2^(b-1), then 1, 1, ...: the aim narrows no faster than the drives come to rest. T: at
+    least 1. ValueError for another kind or T.
     """
     if not isinstance(T, int) or isinstance(T, bool) or T < 1:
         raise ValueError(f"T = {T!r}: must be a whole number of at least 1")
@@ -145,7 +147,12 @@ def schedule(T: int, kind: str = "unary", bits: int = 4) -> dict[str, tuple[int,
         most = bounds(population, bits)[1]
         if kind == "rescaled":
             return (-(-most // T),) * T
-        first = most.bit_length() - 1 if kind == "halving" else 0
-        return tuple(2 ** max(first - t, 0) for t in range(T))
+        if kind == "unary":
+            return (1,) * T
+        first = 2 ** (most.bit_length() - 1)
+        if kind == "halving":
+            return tuple(max(first >> t, 1) for t in range(T))
+        span = min(T, 2 ** (bits - 1))
+        return tuple(max(-(-first * (span - t) // span), 1) for t in range(T))
 
     return {SIGNED: weights(SIGNED), UNSIGNED: weights(UNSIGNED)}

@@ -61,7 +61,7 @@ class Stage:
     rate_rest: float = 0.002
     terms: Terms = field(default_factory=Terms)
     largest: int = 127
-    order: str = "halving"
+    order: str = "ramp"
     seed: int = 1
 
     def rule(self) -> Fire:
@@ -75,9 +75,9 @@ FEW = Terms(counts=1.0)
 STAGES = (
     Stage("parts", None, None, 400, rate_matrices=0.004),
     Stage("quantized", "parts", 0, 900),
-    Stage("four", "quantized", 4, 500, batch=128, rate_matrices=0.001, rate_rest=0.0006, terms=FEW),
-    Stage("two", "four", 2, 400, batch=128, rate_matrices=0.001, rate_rest=0.0006, terms=FEW),
-    Stage("one", "two", 1, 500, batch=128, rate_matrices=0.002, rate_rest=0.001, terms=FEW),
+    Stage("four", "quantized", 4, 300, batch=128, rate_matrices=0.0008, rate_rest=0.0005, terms=FEW),
+    Stage("two", "four", 2, 700, batch=128, rate_matrices=0.0015, rate_rest=0.0008, terms=FEW),
+    Stage("one", "two", 1, 400, batch=128, rate_matrices=0.0015, rate_rest=0.0008, terms=FEW),
     Stage("ternary", "quantized", 0, 400, largest=1),
 )
 

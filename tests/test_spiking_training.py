@@ -137,7 +137,7 @@ def test_round_ste_passes_the_gradient() -> None:
     assert x.grad.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("kind", ["unary", "halving", "rescaled"])
+@pytest.mark.parametrize("kind", ["unary", "halving", "rescaled", "ramp"])
 def test_spikes_follow_their_definition(kind: str) -> None:
     """Against the definition, one neuron and one step at a time, on drives that change."""
     torch.manual_seed(3)

@@ -2,7 +2,8 @@
 
 ``spiking.energy``: the default model, parts apart, ratios (the other network's energy over the spiking one's:
 1 or more where spiking wins). ``spiking.energy_models``: the same ratios under other assumptions, so that a
-reader sees what the answer hangs on. Counts come from runs (`energy.Counts`); nothing here runs a network.
+reader sees what the answer hangs on. Counts come from runs (`spiking_counts`) on a sample of held-out
+questions with their answers.
 
 Three opponents over the same tokens: the ordinary assistant in fp32 and as W8A8 (`energy_counts`), and the
 very integer network that the spikes rest at, computed once with its zeros skipped. The last one is the fair
@@ -17,13 +18,32 @@ another name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from neurolab.benchmark import Finding
-from neurolab.energy import DEFAULT, Counts, Model, energy, ratio, total
+import torch
 
+from neurolab import assistant, spiking_run
+from neurolab.bench.encoding import sample
+from neurolab.benchmark import Finding, paired
+from neurolab.energy import DEFAULT, Counts, Model, energy, ratio, total
+from neurolab.energy_counts import counts_sequences
+from neurolab.facts import Question
+from neurolab.spiking import features
+from neurolab.spiking_counts import batches, counts_integer, counts_radix, counts_stream
+from neurolab.spiking_digits import IntegerDigits
+from neurolab.spiking_files import FOLDER
+from neurolab.spiking_rules import IntegerRest
+from neurolab.spiking_stream import Stop, stream
+
+QUESTIONS = 200  # held out, half of them in each language
+SCHEDULES: dict[str, tuple[tuple[str, int], ...]] = {  # network -> (schedule, T); T = 0: until rest
+    "quantized": (("halving", 4), ("halving", 8), ("halving", 16), ("halving", 0), ("unary", 0)),
+    "four": (("card", 4),),
+    "two": (("card", 2),),
+}
 MEMBRANES = ("membrane_reads", "membrane_writes")
 MODELS: dict[str, Model] = {
     "default": DEFAULT,
@@ -117,11 +137,8 @@ def figures(counts: Counts, others: Opponents, model: Model = DEFAULT) -> dict[s
     }
 
 
-def findings(
-    runs: Sequence[Run], others: Opponents, response_ms: Mapping[int, float] | None = None
-) -> list[Finding]:
-    """The rows of all runs. response_ms: time of one answer by T (at least one pair T, 4 T gives
-    latency_ratio_4x_steps, the time of four times the steps over the time of T).
+def findings(runs: Sequence[Run], others: Opponents) -> list[Finding]:
+    """The rows of all runs.
 
     A run of schedule "radix" makes a second one, "radix, weights held". ValueError where a run's tokens are
     not its opponents'.
@@ -142,9 +159,6 @@ def findings(
                 )
         setting = {"network": run.network, "schedule": run.schedule, "T": run.T}
         said = {**run.figures, **figures(run.counts, others)}
-        times = response_ms or {}
-        if times.get(run.T) and 4 * run.T in times:
-            said["latency_ratio_4x_steps"] = times[4 * run.T] / times[run.T]
         found.append(Finding(None, name="spiking.energy", kind="simulated", setting=setting, figures=said))
         for name, model in MODELS.items():
             found.append(
@@ -165,3 +179,64 @@ def best(found: Sequence[Finding], least: float | None = None) -> Finding | None
     if least is not None:
         rows = [one for one in rows if one.figures.get("exact_match", -1.0) >= least]
     return max(rows, key=lambda one: one.figures["ratio_vs_int8_zero_skipping"], default=None)
+
+
+@torch.inference_mode()
+def check_digits(net: spiking_run.Spiking, sequences: Sequence[Sequence[int]]) -> None:
+    """RuntimeError unless sparing digits end at the integer network's counts on every token."""
+    for ids, _, _ in batches(sequences, [0] * len(sequences)):
+        rest, digits = IntegerRest(net.bits), IntegerDigits(net.bits)
+        if not torch.equal(features(net.p, ids, net.config, rest), features(net.p, ids, net.config, digits)):
+            raise RuntimeError("radix with sparing digits differs from the integer network: not one network")
+
+
+def slower(net: spiking_run.Spiking, one: assistant.Assistant, question: str, T: int, kind: str) -> float:
+    """How many times as long one answer takes with 4 T steps a token as with T."""
+    ask = partial(spiking_run.answer, net, one.tokenizer, question, kind=kind)
+    return paired(lambda: ask(T=T), lambda: ask(T=4 * T), pairs=5, inner=1).median
+
+
+def measure(
+    net: spiking_run.Spiking,
+    one: assistant.Assistant,
+    asked: Sequence[Question],
+    name: str,
+    kind: str,
+    T: int,
+) -> Run:
+    """One network with its quality on `asked`. kind: a schedule, or "card": the one it was tuned for."""
+    schedule = str(net.card.get("schedule", "halving")) if kind == "card" else kind
+    sequences, starts = spiking_run.rows_of(one.tokenizer, asked)
+    ran = stream(net, sequences, schedule, Stop(T or None), answers=starts)
+    right, _ = spiking_run.judge(net, ran, one.tokenizer, asked, starts)
+    more = {"exact_match": sum(right) / len(right), "questions": len(asked)}
+    if T:
+        more["latency_ratio_4x_steps"] = slower(net, one, asked[0].text, T, schedule)
+    return Run(name, schedule, T, counts_stream(net, ran, starts), more)
+
+
+def run(quick: bool = False, progress: Callable[[str], None] | None = None) -> list[Finding]:
+    """The rows of every shipped network; `quick` takes 8 questions and one run."""
+    say = progress or (lambda text: None)
+    one, net = assistant.load(), spiking_run.load("quantized")
+    asked = sample(8 if quick else QUESTIONS)
+    sequences, starts = spiking_run.rows_of(one.tokenizer, asked)
+    lengths = [len(ids) for ids in sequences]
+    say("energy: the opponents")
+    others = Opponents(
+        counts_sequences(one.model.config, lengths, "fp32", starts),
+        counts_sequences(one.model.config, lengths, "int8", starts),
+        counts_integer(net, sequences, starts)["skipping"],
+    )
+    check_digits(net, sequences)
+    rest = measure(net, one, asked, "quantized", "halving", 0)
+    radix = counts_radix(net, sequences, starts, sparing=True)
+    runs = [Run("quantized", "radix", 0, radix, rest.figures)]
+    for name, plans in SCHEDULES.items():
+        if not (FOLDER / f"{name}.json").is_file():
+            continue
+        other = spiking_run.load(name)
+        for kind, T in plans[:1] if quick else plans:
+            say(f"energy: {name}, {kind}, T = {T or 'rest'}")
+            runs.append(measure(other, one, asked, name, kind, T))
+    return findings(runs, others)

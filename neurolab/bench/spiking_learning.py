@@ -103,7 +103,7 @@ def training(most: int, say: Say, pairs: int = 3) -> list[Finding]:
             calibrate(student, [rows.at(i) for i in range(3)])
         return student
 
-    rules: dict[str, Fire] = {"ordinary": Smooth(), "spiking": Spikes(schedule(4, "halving"))}
+    rules: dict[str, Fire] = {"ordinary": Smooth(), "spiking": Spikes(schedule(4, "ramp"))}
     reached = {}
     with repeatable(2):
         for name, rule in rules.items():
@@ -130,7 +130,7 @@ def training(most: int, say: Say, pairs: int = 3) -> list[Finding]:
         "ordinary_seconds": b_seconds,
         "wanted_share": ENOUGH,
     }
-    setting = {"T": 4, "schedule": "halving", "batch": 128, "seed": 1}
+    setting = {"T": 4, "schedule": "ramp", "batch": 128, "seed": 1}
     return [Finding(None, name="spiking.training", setting=setting, figures=figures)]
 
 
