@@ -9,7 +9,7 @@ import numpy as np
 
 from neurolab import attention_pictures as pictures
 from neurolab.explore import Choice, Explorer
-from neurolab.measurements import Measurement, read, sentence
+from neurolab.measurements import Measurement, read
 
 REST = 0  # T of a row that was measured at rest
 SAID = {
@@ -121,67 +121,6 @@ def recipe_table() -> str:
     return table(heads, lines) + f"\n\n*(measured; {steps} batches each)*"
 
 
-def softmax_sentence() -> Any:
-    """How many replacements of softmax come back after training (claim A17), and which stood at once."""
-    found = [row for row in read("spiking.softmax") if row.setting["replacement"] != "softmax"]
-    at_once = {row.setting["replacement"]: row for row in found if not row.setting["tuned"]}
-    after = {row.setting["replacement"]: row for row in found if row.setting["tuned"]}
-    drops = {name: row.figures["exact_match_drop_points"] for name, row in after.items()}
-    stood = {name: row.figures["exact_match"] for name, row in at_once.items()}
-    best, worst = min(drops, key=drops.__getitem__), max(drops, key=drops.__getitem__)
-    return sentence(
-        "Put in at once, with no training, the seven leave between {low:.0%} ({lowest}) and {high:.0%} "
-        "({highest}) of the answers. After a few minutes of training with the old model as the teacher, "
-        "**{fine} of {all}** end within 2 points of the model that was trained on for as long unchanged; the "
-        "best ({best}) is {least:.1f} points behind it, the worst ({worst}) {most:.1f}.",
-        *found, low=min(stood.values()), high=max(stood.values()),
-        lowest=name_of(min(stood, key=stood.__getitem__)), highest=name_of(max(stood, key=stood.__getitem__)),
-        fine=sum(drop <= 2 for drop in drops.values()), all=len(drops),
-        best=name_of(best), worst=name_of(worst), least=drops[best], most=drops[worst],
-    )  # fmt: skip
-
-
-def ternary_sentence() -> Any:
-    """Integer arithmetic and ternary weights (claim A19)."""
-    found = read("spiking.integer")
-    changed = max(row.figures["changed_answers"] for row in found if "changed_answers" in row.figures)
-    ratio = next(
-        row.figures["events_ratio_ternary"] for row in found if "events_ratio_ternary" in row.figures
-    )
-    more = "fewer" if ratio < 1 else "more"
-    return sentence(
-        "Whole numbers instead of floats changed {changed:.0f} answers. Ternary weights (-1, 0 and 1) need "
-        "**{ratio:.2f} times** the events of 8-bit ones: {more} spikes fall on weights that are not zero.",
-        *found, changed=changed, ratio=ratio, more=more,
-    )  # fmt: skip
-
-
-def training_sentence() -> Any:
-    """How much longer a training step through T spikes takes (claim A23)."""
-    found = read("spiking.training")
-    slow = max(row.figures["step_time_ratio"] for row in found)
-    whole = max(row.figures["time_ratio"] for row in found)
-    return sentence(
-        "Going back through the spikes costs: a training step takes **{slow:.1f} times** as long as one of "
-        "the ordinary network on the same batch; to the same quality it is {whole:.1f} times as long in all.",
-        *found, slow=slow, whole=whole,
-    )  # fmt: skip
-
-
-def rate_sentence() -> Any:
-    """What the article's own setting gives (claim A15): rate code, 16 to 64 steps."""
-    found = [r for r in read("spiking.steps", code="rate", language="both") if 16 <= r.setting["T"] <= 64]
-    best = max(found, key=lambda row: row.figures["exact_match"])
-    slowest = max(row.figures["response_ms"] for row in found)
-    return sentence(
-        "And the article's own setting, plain rate coding with 16 to 64 steps? At best **{best:.1%}** right "
-        "(T = {T}), {drop:.1f} points fewer than the float assistant; an answer took up to {ms:.0f} ms here, "
-        "with all spikes computed on an ordinary processor.",
-        *found, best=best.figures["exact_match"], T=best.setting["T"],
-        drop=best.figures["exact_match_drop_points"], ms=slowest,
-    )  # fmt: skip
-
-
 def adaptive_table() -> str:
     """Adaptive T: what stopping early saves and what it changes."""
     columns = {"mean_T": (1.0, 1), "settle_T": (1.0, 0), "mean_cost_ratio": (1.0, 2)}
@@ -192,14 +131,26 @@ def adaptive_table() -> str:
     return table([*heads, "right (%)", "points lost", "answers changed"], lines) + "\n\n*(measured)*"
 
 
-def hybrid_table() -> str:
-    """Some layers spiking, the others at rest: by number of spiking layers and T."""
-    columns = {"exact_match": (100.0, 1), "exact_match_gain_points": (1.0, 1)}
-    columns |= {"exact_match_drop_points": (1.0, 1)}
-    found = sorted(read("spiking.hybrid"), key=lambda row: (row.setting["T"], row.setting["spiking_layers"]))
-    lines = [[row.setting["T"], row.setting["spiking_layers"], *_cells(row, columns)] for row in found]
-    heads = ["T", "spiking layers (lowest first)", "right (%)", "gained over all spiking (points)"]
-    return table([*heads, "lost against the ordinary model (points)"], lines) + "\n\n*(measured)*"
+def hybrid_picture() -> Explorer:
+    """Right answers by the number of spiking layers (the others rest), for each T that was measured."""
+    found = read("spiking.hybrid")
+    layers = sorted({row.setting["spiking_layers"] for row in found})
+    steps = sorted({row.setting["T"] for row in found})
+    names = ["none" if n == 0 else "all" if n == layers[-1] else f"lowest {n}" for n in layers]
+    shown: dict[str, Any] = {
+        "names": names,
+        "groups": [f"T = {T}" for T in steps],
+        "axis": "right answers (%)",
+    }
+    for T in steps:
+        right = {r.setting["spiking_layers"]: r.figures["exact_match"] for r in found if r.setting["T"] == T}
+        shown[f"T = {T} values"] = np.array([100 * right.get(n, np.nan) for n in layers])
+    return pictures.show(
+        pictures.bars, shown, "How many layers spike",
+        "Groups of bars of right answers, for none, one, two, three or all four layers spiking, at a few T.",
+        "Compare the bars of the smallest T from left to right, then those of the largest.",
+        gaps=[f"T = {T} values" for T in steps],
+    )  # fmt: skip
 
 
 def _cells(row: Measurement, columns: Mapping[str, tuple[float, int]]) -> list[str]:
@@ -246,25 +197,6 @@ def bits_explorer() -> Explorer:
         alt="A grid of numbers: columns are steps, rows are bits of a count, darker squares mean more.",
         caption="Find the cheapest square with nearly all answers right. Is it the cheapest in energy, too?",
     )
-
-
-def energy_sentence() -> Any:
-    """Who wins, against float and against int8 with and without skipped zeros (claim A18)."""
-    found = read("spiking.energy")
-    kinds = ("ratio_vs_fp32", "ratio_vs_int8", "ratio_vs_int8_zero_skipping")
-    fp32, int8, skipping = (max(row.figures[kind] for row in found if kind in row.figures) for kind in kinds)
-    best = max(found, key=lambda row: row.figures.get(kinds[2], 0.0))
-    verdict = "So the claim holds against float, not against an 8-bit network that is as clever."
-    if skipping >= 1:
-        verdict = "So it wins against every one of them, with the default constants."
-    return sentence(
-        "Against a float network the best of our spiking networks needs **{fp32:.1f} times** less energy; "
-        "against an 8-bit network that multiplies everything, {int8:.2f} times; against one that skips its "
-        "zeros, **{skipping:.2f} times** ({network}, T = {T}). {verdict}",
-        *found, fp32=fp32, int8=int8, skipping=skipping,
-        network=best.setting["network"], T=best.setting["T"] or "rest",
-        verdict=verdict,
-    )  # fmt: skip
 
 
 def energy_table() -> str:

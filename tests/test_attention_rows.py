@@ -5,6 +5,7 @@ import pytest
 
 from neurolab import attention_pictures as pictures
 from neurolab import attention_rows as results
+from neurolab import attention_words as words
 from neurolab.explore import Explorer, exercise_corners
 from neurolab.measurements import append, row
 
@@ -49,7 +50,7 @@ def test_the_softmax_sentence_counts_those_within_two_points(store):
         part("times", False, 0.99), part("times", True, 0.99, 0.3), part("argmax", False, 0.06),
         part("argmax", True, 0.7, 28), part("order", False, 0.6), part("order", True, 0.97, 2.0),
     )  # fmt: skip
-    said = results.softmax_sentence().data
+    said = words.softmax_sentence().data
     assert "between 6% (route to the best) and 99% (times of first spikes)" in said
     assert "**2 of 3**" in said
     assert "0.3 points" in said
@@ -67,7 +68,7 @@ def test_the_energy_verdict_turns_with_the_figure(store, skipping, verdict):
         made("energy", {"network": "quantized", "schedule": "unary", "T": 0}, "simulated", **ratios,
              ratio_vs_int8_zero_skipping=0.5, energy_nj_per_token=1900.0),
     )  # fmt: skip
-    said = results.energy_sentence().data
+    said = words.energy_sentence().data
     assert verdict in said
     assert f"**{skipping:.2f} times** (two, T = 2)" in said
     assert said.endswith("*(simulated)*")
@@ -77,7 +78,7 @@ def test_the_energy_verdict_turns_with_the_figure(store, skipping, verdict):
 @pytest.mark.parametrize(("ratio", "word"), [(0.8, "fewer"), (1.2, "more")])
 def test_ternary_events_turn_with_the_figure(store, ratio, word):
     store(made("integer", {}, changed_answers=0, events_ratio_ternary=ratio))
-    assert f"{word} spikes fall" in results.ternary_sentence().data
+    assert f"{word} spikes fall" in words.ternary_sentence().data
 
 
 def test_the_rate_sentence_takes_the_best_of_16_to_64(store):
@@ -88,7 +89,7 @@ def test_the_rate_sentence_takes_the_best_of_16_to_64(store):
         )
 
     store(rate(8, 0.99, 5.0), rate(16, 0.1, 20.0), rate(64, 0.5, 80.0), rate(0, 0.9, 900.0))
-    said = results.rate_sentence().data
+    said = words.rate_sentence().data
     assert "**50.0%** right (T = 64), 49.0 points fewer" in said
     assert "up to 80 ms" in said
 
@@ -129,13 +130,27 @@ def test_adaptive_hybrid_and_recipe_tables(store):
              exact_match=0.9871, exact_match_drop_points=0.04, answers_changed=3),
         made("hybrid", {"spiking_layers": 2, "T": 4, "network": "quantized"}, exact_match=0.9,
              exact_match_gain_points=1.25, exact_match_drop_points=-0.5),
+        made("hybrid", {"spiking_layers": 0, "T": 4, "network": "quantized"}, exact_match=0.95),
         made("recipe", {"left_out": "kl"}, exact_match=0.871, bits_per_answer_byte=0.04321, steps=150),
         made("training", {"T": 4}, time_ratio=3.2, step_time_ratio=5.7),
     )  # fmt: skip
     assert "| settled | 2 | 7.2 | 24 | 0.31 | 98.7 | 0.04 | 3 |" in results.adaptive_table()
-    assert "| 4 | 2 | 90.0 | 1.2 | -0.5 |" in results.hybrid_table()
+    assert "2 spiking layers of four and T = 4 it is **1.2 points** better" in words.hybrid_sentence().data
     assert "| the teacher's probabilities (KL) | 87.1 | 0.0432 |" in results.recipe_table()
-    assert "**5.7 times**" in results.training_sentence().data
+    assert "**5.7 times**" in words.training_sentence().data
+
+
+def test_the_hybrid_picture_has_a_bar_a_measured_number_of_layers(store):
+    store(
+        *(made("hybrid", {"spiking_layers": n, "T": T}, exact_match=n / 8 + T / 100)
+          for n, T in ((0, 2), (2, 2), (4, 2), (0, 8), (4, 8)))
+    )  # fmt: skip
+    figure = results.hybrid_picture()._spec["figure"]
+    assert [trace["name"] for trace in figure["data"]] == ["T = 2", "T = 8"]
+    assert figure["data"][0]["x"] == ["none", "lowest 2", "all"]
+    result, _ = results.hybrid_picture().result()
+    assert result["T = 2 values"].tolist() == [2.0, 27.0, 52.0]
+    assert np.isnan(result["T = 8 values"]).tolist() == [False, True, False]
 
 
 def test_every_picture_draws_what_it_was_given():
