@@ -4,8 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from neurolab.bench.spiking_energy import MODELS, Opponents, Run, best, figures, findings, held, ratios
+from neurolab import assistant, spiking_run
+from neurolab.bench.encoding import sample
+from neurolab.bench.spiking_energy import (
+    MODELS,
+    Opponents,
+    Run,
+    best,
+    check_digits,
+    figures,
+    findings,
+    held,
+    ratios,
+)
 from neurolab.energy import DEFAULT, PLACES, Counts, total
 from neurolab.energy_pictures import (
     HEARD,
@@ -19,6 +32,9 @@ from neurolab.energy_pictures import (
     networks,
     point,
 )
+from neurolab.spiking import features
+from neurolab.spiking_counts import counts_integer, counts_radix
+from neurolab.spiking_rules import IntegerRest
 
 SKIPPING = Counts(tokens=2, mac_int8=600, weight_bytes=600, membrane_read_bytes=40, synapses=1000)
 OTHERS = Opponents(
@@ -87,6 +103,43 @@ def test_rows() -> None:
     assert best(found, least=0.99) is None
     with pytest.raises(ValueError, match="two ran 5 tokens"):
         findings([Run("two", "unary", 2, replace(RADIX, tokens=5))], OTHERS)
+
+
+def test_events_of_the_shipped_network_counted_again() -> None:
+    """Additions of sparing radix by another road: binary ones of the integer counts, times fan-out."""
+    net, one = spiking_run.load("quantized"), assistant.load()
+    c = net.config
+    sequences, starts = spiking_run.rows_of(one.tokenizer, sample(4))
+    check_digits(net, sequences)
+    kept: dict[str, torch.Tensor] = {}
+
+    class Keep(IntegerRest):
+        def __call__(self, name: str, z: torch.Tensor, theta: torch.Tensor, kind: str) -> torch.Tensor:
+            kept[name] = super().__call__(name, z, theta, kind)
+            return kept[name]
+
+    events = spikes = nonzero = 0
+    for ids, start in zip(sequences, starts, strict=True):
+        features(net.p, torch.tensor([ids]), c, Keep(net.bits))
+        for name, S in kept.items():
+            for place in S[0].reshape(-1, *S.shape[-2:]).long().unbind(0):  # a head, or all of them: (L, ...)
+                for n, counts in enumerate(place.tolist()):
+                    part = name.split(".")[-1]
+                    fan = {"norm1": 3 * c.width, "query": n + 1, "attention": c.width // c.heads + 1}
+                    fan |= {"key": 1, "value": 1, "norm2": c.hidden, "norm": c.vocabulary * (n >= start)}
+                    ones = sum(abs(count).bit_count() for count in counts)
+                    spikes += ones
+                    events += ones * fan.get(part, c.width)
+                    if part not in ("key", "value"):
+                        size = fan[part] - (part == "attention") if part in fan else c.width
+                        nonzero += sum(count != 0 for count in counts) * size
+    tokens = sum(map(len, sequences))
+    grown = tokens * (3 * c.layers + 1) * c.width
+    found = counts_radix(net, sequences, starts, sparing=True)
+    assert (found.spikes, found.add_int32) == (spikes, events + grown)
+    skipping = counts_integer(net, sequences, starts)["skipping"]
+    assert skipping.mac_int8 == nonzero
+    assert total(held(found, skipping)) < total(skipping) < total(found)
 
 
 def test_networks_of_one_synapse_by_hand() -> None:

@@ -26,8 +26,9 @@ from typing import Any
 import torch
 
 from neurolab import assistant, spiking_run
+from neurolab.bench._kept import CHAPTER
 from neurolab.bench.encoding import sample
-from neurolab.benchmark import Finding, paired
+from neurolab.benchmark import Finding, Goal, paired
 from neurolab.energy import DEFAULT, Counts, Model, energy, ratio, total
 from neurolab.energy_counts import counts_sequences
 from neurolab.facts import Question
@@ -38,7 +39,9 @@ from neurolab.spiking_files import FOLDER
 from neurolab.spiking_rules import IntegerRest
 from neurolab.spiking_stream import Stop, stream
 
+GOALS: list[Goal] = []
 QUESTIONS = 200  # held out, half of them in each language
+__all__ = ["CHAPTER", "GOALS", "best", "findings", "held", "run"]
 SCHEDULES: dict[str, tuple[tuple[str, int], ...]] = {  # network -> (schedule, T); T = 0: until rest
     "quantized": (("halving", 4), ("halving", 8), ("halving", 16), ("halving", 0), ("unary", 0)),
     "four": (("card", 4),),
