@@ -131,11 +131,17 @@ def test_adaptive_hybrid_and_recipe_tables(store):
         made("hybrid", {"spiking_layers": 2, "T": 4, "network": "quantized"}, exact_match=0.9,
              exact_match_gain_points=1.25, exact_match_drop_points=-0.5),
         made("hybrid", {"spiking_layers": 0, "T": 4, "network": "quantized"}, exact_match=0.95),
+        made("hybrid", {"spiking_layers": 4, "T": 4, "network": "quantized"}, exact_match=0.8),
+        made("hybrid", {"spiking_layers": 3, "T": 4, "network": "quantized"}, exact_match=0.85),
         made("recipe", {"left_out": "kl"}, exact_match=0.871, bits_per_answer_byte=0.04321, steps=150),
         made("training", {"T": 4}, time_ratio=3.2, step_time_ratio=5.7),
     )  # fmt: skip
     assert "| settled | 2 | 7.2 | 24 | 0.31 | 98.7 | 0.04 | 3 |" in results.adaptive_table()
-    assert "2 spiking layers of four and T = 4 it is **1.2 points** better" in words.hybrid_sentence().data
+    said = words.hybrid_sentence().data
+    assert (
+        "T = 4: 80.0% all spiking, **90.0%** with only the lowest 2 of 4 layers. The network at rest" in said
+    )
+    assert "95.0% of the same" in said
     assert "| the teacher's probabilities (KL) | 87.1 | 0.0432 |" in results.recipe_table()
     assert "**5.7 times**" in words.training_sentence().data
 
