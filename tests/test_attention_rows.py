@@ -94,6 +94,23 @@ def test_the_rate_sentence_takes_the_best_of_16_to_64(store):
     assert "up to 80 ms" in said
 
 
+def test_the_plain_sentence_compares_at_the_largest_common_T(store):
+    def steps(code, T, match, bits):
+        setting = {"network": "quantized", "code": code, "T": T, "language": "both"}
+        return made("steps", setting, exact_match=match, bits_per_answer_byte=bits)
+
+    store(
+        steps("rate", 16, 0.5, 0.2), steps("rate", 32, 0.93, 0.02), steps("rate", 64, 0.99, 0.01),
+        steps("unary", 16, 0.8, 0.1), steps("unary", 32, 1.0, 0.0003), steps("unary", 0, 1.0, 0.0003),
+    )  # fmt: skip
+    said = words.plain_sentence().data
+    assert (
+        "With 32 steps the plain network still has 93.0% of its answers, where the signed one has 100.0%"
+        in said
+    )
+    assert "0.0200 against 0.0003" in said
+
+
 def test_curves_run_by_steps_with_rest_last_and_rows_that_lack_are_named(store):
     def steps(T, match):
         return made("steps", {"network": "four", "T": T}, exact_match=match)

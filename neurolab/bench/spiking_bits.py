@@ -26,7 +26,7 @@ from neurolab.spiking_stream import Stop, stream
 
 BITS = (2, 3, 4, 5)
 STEPS = (1, 2, 4, 6, 8, 12, 0)  # 0: until rest
-QUESTIONS = 200
+QUESTIONS = 1000
 
 
 @torch.inference_mode()
