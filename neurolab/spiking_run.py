@@ -39,7 +39,7 @@ __all__ = [
     "scores",
     "settle",
 ]
-MODES = ("unary", "halving", "radix")
+MODES = ("unary", "halving", "ramp", "radix")
 
 
 def answers(
@@ -153,7 +153,7 @@ def judge(
 def settle(net: Spiking, sequences: Sequence[Sequence[int]], kind: str = "halving") -> dict[str, Any]:
     """Run every token until all its populations rest and compare its logits with the integer network's.
 
-    kind: "unary", "halving" or "radix". Gives steps (tokens), the last step with a spike of each token in
+    kind: one of `MODES`. Gives steps (tokens), the last step with a spike of each token in
     order (radix: those of all populations in a chain, since each takes its `bits` steps), differing_logits
     and compared_logits, T_max, T_mean, T_p50, T_p99 and the bound on T that `spiking_state.bound` proves.
     RuntimeError if a token needed more steps than the bound: the proof would be wrong.

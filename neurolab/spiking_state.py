@@ -37,15 +37,17 @@ def bound(config: Config, bits: int = 4, kind: str = "unary") -> int:
     to go. So a population rests at most S_max - S_min steps after the ones before it rest (spikes pass
     through all populations within a step, so no step is lost on the way), and the first has a drive that
     never changes. C populations in a chain: C (S_max - S_min) steps. Nothing here asks where S began, so
-    after the last step of weight above 1 (`halving` has bits - 1 of them) the same holds. Populations one
-    after another (`radix`) need `bits` steps each, since their drives are final before they begin.
+    after the last step of weight above 1 (`halving` has bits - 1 of them, `ramp` 2^(bits - 1) - 1) the same
+    holds. Populations one after another (`radix`) need `bits` steps each, since their drives are final before
+    they begin.
     """
     low, high = bounds(SIGNED, bits)
     if kind == "radix":
         return bits * chain(config.layers)
-    if kind not in ("unary", "halving"):
-        raise ValueError(f"kind {kind!r}: must be 'unary', 'halving' or 'radix'")
-    return chain(config.layers) * (high - low) + (bits - 1 if kind == "halving" else 0)
+    wide = {"unary": 0, "halving": bits - 1, "ramp": 2 ** (bits - 1) - 1}  # steps of weight above 1
+    if kind not in wide:
+        raise ValueError(f"kind {kind!r}: must be one of {', '.join(wide)}, radix")
+    return chain(config.layers) * (high - low) + wide[kind]
 
 
 def rest_of(kind: str, config: Config, bits: int, T: int | None) -> dict[str, tuple[int, ...]]:
