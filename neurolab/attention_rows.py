@@ -61,9 +61,9 @@ def one(name: str, **setting: Any) -> Measurement:
     return rows[-1]
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(heads: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table. Numbers are written as they are given; None becomes an empty cell."""
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines = ["| " + " | ".join(map(str, heads)) + " |", "|" + "---|" * len(heads)]
     return "\n".join(
         lines + ["| " + " | ".join("" if c is None else str(c) for c in row) + " |" for row in rows]
     )

@@ -57,15 +57,15 @@ def training_sentence() -> Any:
 
 def plain_sentence() -> Any:
     """How far plain neurons get in the whole network, beside signed ones at the same T."""
-    steps = {"network": "quantized", "language": "both"}
+    steps: dict[str, Any] = {"network": "quantized", "language": "both"}
     plain = {row.setting["T"]: row for row in read("spiking.steps", code="rate", **steps) if row.setting["T"]}
     signed = {row.setting["T"]: row for row in read("spiking.steps", code="unary", **steps)}
     last = max(T for T in plain if T in signed)
     p, s = plain[last].figures, signed[last].figures
     return sentence(
-        "With {T} steps the plain network still has {p:.1%} of its answers, where the signed one has {s:.1%}; "
-        "in bits per answer byte that is {pb:.4f} against {sb:.4f}. An answer forgives much, as long as the "
-        "right piece stays the likeliest. The numbers underneath are not the same, and never will be.",
+        "With {T} steps the plain network still has {p:.1%} of its answers, where the signed one has "
+        "{s:.1%}; in bits per answer byte that is {pb:.4f} against {sb:.4f}. An answer forgives much, as "
+        "long as the right piece stays the likeliest. The numbers underneath are not the same, and never will be.",
         plain[last], signed[last], T=last, p=p["exact_match"], s=s["exact_match"],
         pb=p["bits_per_answer_byte"], sb=s["bits_per_answer_byte"],
     )  # fmt: skip
@@ -93,14 +93,19 @@ def hybrid_sentence() -> Any:
     for T in sorted({row.setting["T"] for row in found}):
         here = {row.setting["spiking_layers"]: row.figures for row in found if row.setting["T"] == T}
         best = max((n for n in here if 0 < n < most), key=lambda n: here[n]["exact_match"])
+        lowest = "the lowest layer" if best == 1 else f"the lowest {best} layers"
         parts.append(
-            f"T = {T}: {here[most]['exact_match']:.1%} all spiking, **{here[best]['exact_match']:.1%}** with "
-            f"only the lowest {best} of {most} layers"
+            f"T = {T}: {here[most]['exact_match']:.1%} if all layers spike, "
+            f"**{here[best]['exact_match']:.1%}** if only {lowest} do"
         )
+        late = 100 * (here[best]["exact_match"] - here[most]["exact_match"])
+    end = (
+        "with enough time there is nothing to repair" if late < 0.5 else "even with the most time we gave it"
+    )
     return sentence(
         "{parts}. The network at rest has {rest:.1%} of the same questions. An ordinary top repairs what too "
-        "little time has spoilt below it; with enough time there is nothing to repair.",
-        *found, parts="; ".join(parts),
+        "little time has spoilt below it; {end}.",
+        *found, end=end, parts="; ".join(parts),
         rest=max(row.figures["exact_match"] for row in found if row.setting["spiking_layers"] == 0),
     )  # fmt: skip
 

@@ -156,9 +156,11 @@ def test_adaptive_hybrid_and_recipe_tables(store):
     assert "| settled | 2 | 7.2 | 24 | 0.31 | 98.7 | 0.04 | 3 |" in results.adaptive_table()
     said = words.hybrid_sentence().data
     assert (
-        "T = 4: 80.0% all spiking, **90.0%** with only the lowest 2 of 4 layers. The network at rest" in said
+        "T = 4: 80.0% if all layers spike, **90.0%** if only the lowest 2 layers do. The network at rest"
+        in said
     )
     assert "95.0% of the same" in said
+    assert "nothing to repair" not in said
     assert "| the teacher's probabilities (KL) | 87.1 | 0.0432 |" in results.recipe_table()
     assert "**5.7 times**" in words.training_sentence().data
 
