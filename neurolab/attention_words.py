@@ -65,7 +65,8 @@ def plain_sentence() -> Any:
     return sentence(
         "With {T} steps the plain network still has {p:.1%} of its answers, where the signed one has "
         "{s:.1%}; in bits per answer byte that is {pb:.4f} against {sb:.4f}. An answer forgives much, as "
-        "long as the right piece stays the likeliest. The numbers underneath are not the same, and never will be.",
+        "long as the right piece stays the likeliest. The numbers underneath are not the same, and "
+        "never will be.",
         plain[last], signed[last], T=last, p=p["exact_match"], s=s["exact_match"],
         pb=p["bits_per_answer_byte"], sb=s["bits_per_answer_byte"],
     )  # fmt: skip
