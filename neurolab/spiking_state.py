@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from neurolab.spiking import SIGNED, UNSIGNED, bounds, schedule
-from neurolab.spiking_files import Spiking
+from neurolab.spiking import NORM_SHIFT, SIGNED, UNSIGNED, bounds, schedule
+from neurolab.spiking_files import Spiking, accumulators
 from neurolab.spiking_kernels import kernels, times
 from neurolab.transformer import Config
 
@@ -59,6 +59,7 @@ class Stream:
     """The state of R rows: counts S of every population, keys and values so far, steps taken. All integers.
 
     length: tokens L that keys and values have room for; weights: step weights by kind, the last for ever.
+    OverflowError if a norm's membrane could pass int64 (the other sums are proven below 2^24 by `prove`).
     """
 
     def __init__(
@@ -70,6 +71,10 @@ class Stream:
         compiled: bool | None = None,
     ) -> None:
         c, self.net, self.length = net.config, net, length
+        x = accumulators(net.p, c, net.bits)["x"]  # z, theta S and w theta, twice
+        K = max(int(k.max()) for name, k in net.p.items() if "norm" in name)
+        if 2 * (x << NORM_SHIFT) + 4 * 2**net.bits * K * (c.width * x + 1) >= 2**63:
+            raise OverflowError(f"a norm with K = {K} and |x| up to {x} could pass int64")
         self.fire, self.norm, self.attend = kernels(compiled)
         self.names = populations(c.layers)
         self.at = {name: k for k, name in enumerate(self.names)}
