@@ -269,8 +269,8 @@ def test_overflow_is_asserted() -> None:
     assert grown.dtype == torch.int64
     assert int(grown) == 2**46
     net = network(1)
-    with pytest.raises(OverflowError, match="K = 1000000000000000"):
-        stream(Spiking(dict(net.p) | {"norm.K": torch.full((6,), 1e15)}, net.config, net.bits), [[1]])
+    with pytest.raises(OverflowError, match="K = 1125899906842624"):
+        stream(Spiking(dict(net.p) | {"norm.K": torch.full((6,), 2.0**50)}, net.config, net.bits), [[1]])
     assert whole(torch.tensor([5.0]), torch.tensor([7.0]), 15)[0].dtype == torch.int32
     assert whole(torch.tensor([2.0**30]), torch.tensor([7.0]), 15)[0].dtype == torch.int64
     with pytest.raises(OverflowError, match="int64"):
