@@ -150,7 +150,7 @@ def curves(result: Result) -> go.Figure:
     )
     for group, colour in zip(
         result["groups"],
-        (SIGNED, COLOURS["orange"], COLOURS["green"], COLOURS["purple"], PLAIN),
+        (SIGNED, *(COLOURS[c] for c in ("orange", "green", "purple", "sky")), PLAIN),
         strict=False,
     ):
         figure.add_trace(

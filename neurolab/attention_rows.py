@@ -199,16 +199,26 @@ def bits_explorer() -> Explorer:
     )
 
 
-def energy_table() -> str:
-    """Energy a piece by network, with what it is compared with."""
+def equally_good(rows: Sequence[Measurement], points: float = 2.0) -> list[Measurement]:
+    """Those of the rows whose exact match is within `points` of the best; rows without one count as good."""
+    best = max((row.figures["exact_match"] for row in rows if "exact_match" in row.figures), default=0.0)
+    least = best - points / 100
+    return [row for row in rows if row.figures.get("exact_match", best) >= least]
+
+
+def energy_table(most: int = 10) -> str:
+    """Energy a piece by network: the `most` best against skipped zeros, best first."""
     columns = {"energy_nj_per_token": (1e-3, 2), "ratio_vs_fp32": (1.0, 1), "ratio_vs_int8": (1.0, 2)}
     columns |= {"ratio_vs_int8_zero_skipping": (1.0, 2)}
     lines = []
-    for row in read("spiking.energy"):
-        s = row.setting
-        lines.append([s["network"], s["schedule"], s["T"] or "rest", *_cells(row, columns)])
-    heads = ["network", "schedule", "T", "microjoule a piece", "float / this", "int8 / this"]
-    return (
-        table([*heads, "int8 that skips zeros / this"], lines)
-        + "\n\n*(simulated: counted operations, cited costs)*"
-    )
+    last = "ratio_vs_int8_zero_skipping"
+    rows = sorted(read("spiking.energy"), key=lambda row: -row.figures.get(last, 0.0))
+    for row in rows[:most]:
+        s, f = row.setting, row.figures
+        share = f.get("membranes_nj_per_token", 0.0) / f["energy_nj_per_token"]
+        head = [s["network"], s["schedule"], s["T"] or "rest", _cell(f, "exact_match", 100)]
+        cells = _cells(row, columns)
+        lines.append([*head, cells[0], f"{share:.0%}", *cells[1:]])
+    heads = ["network", "schedule", "T", "right (%)", "microjoule a piece", "of it membranes", "float / this"]
+    heads += ["int8 / this", "int8 that skips zeros / this"]
+    return table(heads, lines) + "\n\n*(simulated: counted operations, cited costs)*"

@@ -58,21 +58,32 @@ def test_the_softmax_sentence_counts_those_within_two_points(store):
 
 
 @pytest.mark.parametrize(
-    ("skipping", "verdict"), [(0.93, "not against an 8-bit"), (1.04, "every one of them")]
+    ("skipping", "schedule", "verdict", "not_said"),
+    [
+        (0.93, "halving", "not against an 8-bit", "one bit at a time"),
+        (1.04, "halving", "every one of them", "not against"),
+        (1.04, "radix, weights held", "one bit at a time", "not against"),
+    ],
 )
-def test_the_energy_verdict_turns_with_the_figure(store, skipping, verdict):
+def test_the_energy_verdict_turns_with_the_figure(store, skipping, schedule, verdict, not_said):
     ratios = {"ratio_vs_fp32": 12.0, "ratio_vs_int8": 1.5}
     store(
-        made("energy", {"network": "two", "schedule": "halving", "T": 2}, "simulated", **ratios,
-             ratio_vs_int8_zero_skipping=skipping, energy_nj_per_token=900.0),
+        made("energy", {"network": "two", "schedule": schedule, "T": 2}, "simulated", **ratios,
+             exact_match=0.97, ratio_vs_int8_zero_skipping=skipping, energy_nj_per_token=900.0),
         made("energy", {"network": "quantized", "schedule": "unary", "T": 0}, "simulated", **ratios,
-             ratio_vs_int8_zero_skipping=0.5, energy_nj_per_token=1900.0),
+             ratio_vs_int8_zero_skipping=0.5, energy_nj_per_token=1900.0, membranes_nj_per_token=380.0,
+             exact_match=0.98),
+        made("energy", {"network": "one", "schedule": "unary", "T": 1}, "simulated", ratio_vs_fp32=40.0,
+             ratio_vs_int8=9.0, ratio_vs_int8_zero_skipping=3.0, energy_nj_per_token=9.0, exact_match=0.9),
     )  # fmt: skip
     said = words.energy_sentence().data
     assert verdict in said
-    assert f"**{skipping:.2f} times** (two, T = 2)" in said
+    assert not_said not in said
+    assert f"**{skipping:.2f} times** (two, {schedule}, T = 2)" in said  # the cheapest one answers too badly
     assert said.endswith("*(simulated)*")
-    assert "| quantized | unary | rest | 1.90 | 12.0 | 1.50 | 0.50 |" in results.energy_table()
+    table = results.energy_table().splitlines()
+    assert "| quantized | unary | rest | 98.0 | 1.90 | 20% | 12.0 | 1.50 | 0.50 |" in table
+    assert table[2].startswith("| one |")
 
 
 @pytest.mark.parametrize(("ratio", "word"), [(0.8, "fewer"), (1.2, "more")])
