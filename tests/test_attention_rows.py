@@ -51,7 +51,7 @@ def test_the_softmax_sentence_counts_those_within_two_points(store):
         part("argmax", True, 0.7, 28), part("order", False, 0.6), part("order", True, 0.97, 2.0),
     )  # fmt: skip
     said = words.softmax_sentence().data
-    assert "between 6% (route to the best) and 99% (times of first spikes)" in said
+    assert "between 6.0% (route to the best) and 99.0% (times of first spikes)" in said
     assert "**2 of 3**" in said
     assert "0.3 points" in said
     assert "28.0" in said
@@ -101,25 +101,28 @@ def test_the_rate_sentence_takes_the_best_of_16_to_64(store):
 
     store(rate(8, 0.99, 5.0), rate(16, 0.1, 20.0), rate(64, 0.5, 80.0), rate(0, 0.9, 900.0))
     said = words.rate_sentence().data
-    assert "**50.0%** right (T = 64), 49.0 points fewer" in said
-    assert "up to 80 ms" in said
+    assert "**50.0%** right (T = 64), 49.0 points below" in said
+    assert "80 ms at most" in said
+    assert "not enough" in said
 
 
-def test_the_plain_sentence_compares_at_the_largest_common_T(store):
-    def steps(code, T, match, bits):
+def test_points_read_as_one_says_them():
+    said = [words.below(points) for points in (1.5, -0.24, 0.01)]
+    assert said == ["1.5 points below", "0.2 points above", "level with"]
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict"), [(0.985, "From T = 32 on its answers are as good"), (0.97, "It does not catch up.")]
+)
+def test_the_plain_sentence_says_from_where_on_answers_are_as_good(store, last, verdict):
+    def steps(code, T, match):
         setting = {"network": "quantized", "code": code, "T": T, "language": "both"}
-        return made("steps", setting, exact_match=match, bits_per_answer_byte=bits)
+        return made("steps", setting, exact_match=match)
 
-    store(
-        steps("rate", 16, 0.5, 0.2), steps("rate", 32, 0.93, 0.02), steps("rate", 64, 0.99, 0.01),
-        steps("unary", 16, 0.8, 0.1), steps("unary", 32, 1.0, 0.0003), steps("unary", 0, 1.0, 0.0003),
-    )  # fmt: skip
+    store(steps("rate", 16, 0.5), steps("rate", 32, last), steps("unary", 32, 0.6), steps("unary", 0, 0.99))
     said = words.plain_sentence().data
-    assert (
-        "With 32 steps the plain network still has 93.0% of its answers, where the signed one has 100.0%"
-        in said
-    )
-    assert "0.0200 against 0.0003" in said
+    assert f"answers 50.0% at T = 16 and {last:.1%} at T = 32; the signed one, at rest, 99.0%" in said
+    assert verdict in said
 
 
 def test_curves_run_by_steps_with_rest_last_and_rows_that_lack_are_named(store):
