@@ -131,9 +131,21 @@ def adaptive_table() -> str:
     return table([*heads, "right (%)", "points lost", "answers changed"], lines) + "\n\n*(measured)*"
 
 
+def balance_table() -> str:
+    """Plain neurons with thresholds balanced so that T spikes cover a share of the codes at rest."""
+    found = read("spiking.balance", network="quantized")
+    shares = sorted({row.setting["share"] for row in found}, reverse=True)
+    lines = []
+    for T in sorted({row.setting["T"] for row in found}):
+        right = {r.setting["share"]: r.figures["exact_match"] for r in found if r.setting["T"] == T}
+        lines.append([T, *(f"{100 * right[share]:.1f}" if share in right else None for share in shares)])
+    heads = ["all" if share == 1 else f"{100 * share:g} %" for share in shares]
+    return table(["steps T", *heads], lines) + "\n\n*(measured; right answers in %)*"
+
+
 def hybrid_picture() -> Explorer:
     """Right answers by the number of spiking layers (the others rest), for each T that was measured."""
-    found = read("spiking.hybrid")
+    found = read("spiking.hybrid", network="quantized")
     layers = sorted({row.setting["spiking_layers"] for row in found})
     steps = sorted({row.setting["T"] for row in found})
     names = ["none" if n == 0 else "all" if n == layers[-1] else f"lowest {n}" for n in layers]

@@ -98,13 +98,14 @@ def rate_sentence() -> Any:
         "And the article's own setting, plain rate coding with 16 to 64 steps? At best **{best:.1%}** right "
         "(T = {T}), {drop} the float assistant; an answer took {ms:.0f} ms at most, with all spikes computed "
         "on an ordinary processor. {verdict}, for a model of this size.",
-        *found, best=best.figures["exact_match"], T=best.setting["T"], drop=below(drop), ms=slowest, verdict=verdict,
+        *found, best=best.figures["exact_match"], T=best.setting["T"], drop=below(drop), ms=slowest,
+        verdict=verdict,
     )  # fmt: skip
 
 
 def hybrid_sentence() -> Any:
     """Whether leaving upper layers ordinary helps, T by T (claim A25)."""
-    found = read("spiking.hybrid")
+    found = read("spiking.hybrid", network="quantized")
     most = max(row.setting["spiking_layers"] for row in found)
     parts = []
     for T in sorted({row.setting["T"] for row in found}):

@@ -181,7 +181,7 @@ def test_adaptive_hybrid_and_recipe_tables(store):
 
 def test_the_hybrid_picture_has_a_bar_a_measured_number_of_layers(store):
     store(
-        *(made("hybrid", {"spiking_layers": n, "T": T}, exact_match=n / 8 + T / 100)
+        *(made("hybrid", {"spiking_layers": n, "T": T, "network": "quantized"}, exact_match=n / 8 + T / 100)
           for n, T in ((0, 2), (2, 2), (4, 2), (0, 8), (4, 8)))
     )  # fmt: skip
     figure = results.hybrid_picture()._spec["figure"]
@@ -190,6 +190,16 @@ def test_the_hybrid_picture_has_a_bar_a_measured_number_of_layers(store):
     result, _ = results.hybrid_picture().result()
     assert result["T = 2 values"].tolist() == [2.0, 27.0, 52.0]
     assert np.isnan(result["T = 8 values"]).tolist() == [False, True, False]
+
+
+def test_the_balance_table_has_a_line_a_T_and_a_column_a_share(store):
+    store(
+        *(made("balance", {"network": "quantized", "T": T, "share": share}, exact_match=T / 20 - share / 10)
+          for T, share in ((8, 1.0), (16, 0.99), (16, 1.0)))
+    )  # fmt: skip
+    lines = results.balance_table().splitlines()
+    assert lines[0] == "| steps T | all | 99 % |"
+    assert lines[2:4] == ["| 8 | 30.0 |  |", "| 16 | 70.0 | 70.1 |"]
 
 
 def test_every_picture_draws_what_it_was_given():
