@@ -143,9 +143,15 @@ def balance_table() -> str:
     return table(["steps T", *heads], lines) + "\n\n*(measured; right answers in %)*"
 
 
+def hybrids() -> list[Measurement]:
+    """The rows of hybrid networks made from "quantized", in the schedule that was measured last."""
+    found = read("spiking.hybrid", network="quantized")
+    return [row for row in found if row.setting.get("schedule") == found[-1].setting.get("schedule")]
+
+
 def hybrid_picture() -> Explorer:
     """Right answers by the number of spiking layers (the others rest), for each T that was measured."""
-    found = read("spiking.hybrid", network="quantized")
+    found = hybrids()
     layers = sorted({row.setting["spiking_layers"] for row in found})
     steps = sorted({row.setting["T"] for row in found})
     names = ["none" if n == 0 else "all" if n == layers[-1] else f"lowest {n}" for n in layers]

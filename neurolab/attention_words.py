@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurolab.attention_rows import equally_good, name_of
+from neurolab.attention_rows import equally_good, hybrids, name_of
 from neurolab.measurements import read, sentence
 
 
@@ -105,7 +105,7 @@ def rate_sentence() -> Any:
 
 def hybrid_sentence() -> Any:
     """Whether leaving upper layers ordinary helps, T by T (claim A25)."""
-    found = read("spiking.hybrid", network="quantized")
+    found = hybrids()
     most = max(row.setting["spiking_layers"] for row in found)
     parts = []
     for T in sorted({row.setting["T"] for row in found}):

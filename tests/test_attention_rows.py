@@ -184,6 +184,7 @@ def test_the_hybrid_picture_has_a_bar_a_measured_number_of_layers(store):
         *(made("hybrid", {"spiking_layers": n, "T": T, "network": "quantized"}, exact_match=n / 8 + T / 100)
           for n, T in ((0, 2), (2, 2), (4, 2), (0, 8), (4, 8)))
     )  # fmt: skip
+    store(made("hybrid", {"spiking_layers": 1, "T": 2, "network": "four"}, exact_match=0.3))
     figure = results.hybrid_picture()._spec["figure"]
     assert [trace["name"] for trace in figure["data"]] == ["T = 2", "T = 8"]
     assert figure["data"][0]["x"] == ["none", "lowest 2", "all"]

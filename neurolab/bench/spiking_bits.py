@@ -1,7 +1,7 @@
 """How many bits should a count have? Rows ``spiking.bits``: quality, spikes, energy over bits and steps.
 
 The shipped 4-bit network with its counts re-coded to other bits (`attention.recode`), without training, on a
-sample of held-out questions, halving schedule; energy by the default model.
+sample of held-out questions, in the schedule that its card names; energy by the default model.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ QUESTIONS = 1000
 def figures(net: Spiking, asked: list[Question], T: int, tokenizer: Any) -> dict[str, Any]:
     """Exact match, bits per answer byte, spikes, steps and energy a token of `net` with T steps."""
     sequences, starts = rows_of(tokenizer, asked)
-    ran = stream(net, sequences, "halving", Stop(T or None), answers=starts)
+    ran = stream(net, sequences, net.card["schedule"], Stop(T or None), answers=starts)
     right, nats = judge(net, ran, tokenizer, asked, starts)
     done = counts_stream(net, ran, starts)
     return {
@@ -52,7 +52,7 @@ def run(quick: bool = False, progress: Callable[[str], None] | None = None) -> l
     of = next(iter(net.card["sha256"].values()))[:12]
     asked, found = sample(8 if quick else QUESTIONS), []
     for bits in BITS:
-        other = Spiking(recode(net.p, net.config, bits, net.bits), net.config, bits)
+        other = Spiking(recode(net.p, net.config, bits, net.bits), net.config, bits, net.card)
         for T in STEPS:
             if progress is not None:
                 progress(f"counts of {bits} bits, T = {T or 'rest'}")
@@ -60,5 +60,6 @@ def run(quick: bool = False, progress: Callable[[str], None] | None = None) -> l
             def make(other: Spiking = other, T: int = T) -> dict[str, Any]:
                 return figures(other, asked, T, one.tokenizer)
 
-            found.append(kept("spiking.bits", {"bits": bits, "T": T}, of, make, keep=not quick))
+            setting = {"bits": bits, "T": T, "schedule": net.card["schedule"]}
+            found.append(kept("spiking.bits", setting, of, make, keep=not quick))
     return found
