@@ -32,7 +32,7 @@ GOALS: list[Goal] = []
 STEPS = (4, 8, 16, 32, 64)
 SHARES = (1.0, 0.999, 0.99, 0.9)
 BALANCED = (8, 16)
-HYBRID_STEPS = (2, 4, 8)
+HYBRID_STEPS, ORDER = (2, 4, 8), "ramp"
 CODED_STEPS = (4, 8, 16, 32, 64)
 QUESTIONS, CODED_QUESTIONS, TIMED, BATCH = 600, 100, 20, 12
 Say = Callable[[str], None]
@@ -222,20 +222,19 @@ def hybrid_rows(
     bench = Bench(network, quick)
     blocks = bench.net.config.layers
     found = []
-    order = bench.net.card.get("schedule", "halving")
     for T in HYBRID_STEPS[: 1 if quick else None]:
         made: dict[int, Finding] = {}
         for n in reversed(range(blocks + 1)):
             say(f"hybrid of {network}: {n} of {blocks} blocks spike, T = {T}")
 
             def make(n: int = n, T: int = T, made: dict[int, Finding] = made) -> dict[str, Any]:
-                fire = rates.Hybrid(n, blocks, schedule(T, order, bench.net.bits), bench.net.bits)
+                fire = rates.Hybrid(n, blocks, schedule(T, ORDER, bench.net.bits), bench.net.bits)
                 figures: dict[str, Any] = dict(bench.scores(lambda: fire)["both"])
                 whole = made[blocks].figures["exact_match"] if n < blocks else figures["exact_match"]
                 return {**figures, "exact_match_gain_points": 100 * (figures["exact_match"] - whole)}
 
             kind = "hybrid" if 0 < n < blocks else "spiking" if n else "ordinary"
-            setting = {"spiking_layers": n, "T": T, "network": network, "schedule": order, "kind": kind}
+            setting = {"spiking_layers": n, "T": T, "network": network, "schedule": ORDER, "kind": kind}
             made[n] = bench.row("spiking.hybrid", setting, make)
         found += [made[n] for n in sorted(made)]
     return found
