@@ -67,7 +67,7 @@ def plain_sentence() -> Any:
     steps: dict[str, Any] = {"network": "quantized", "language": "both"}
     found = read("spiking.steps", code="rate", **steps)
     plain = {row.setting["T"]: row for row in found if row.setting["T"]}
-    rest = read("spiking.steps", code="unary", T=0, **steps)[-1]
+    rest = read("spiking.steps", T=0, **steps)[-1]
     right = {T: plain[T].figures["exact_match"] for T in sorted(plain)}
     enough = [T for T, share in right.items() if share >= rest.figures["exact_match"] - 0.01]
     verdict = "It does not catch up."
