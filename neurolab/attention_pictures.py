@@ -159,6 +159,22 @@ def curves(result: Result) -> go.Figure:
     return _steps_axis(figure).update_yaxes(title_text=str(result["axis"]), rangemode="tozero")
 
 
+def codings(result: Result) -> go.Figure:
+    """A figure against T for three codes: `rate y`, `temporal y`, `hybrid y`."""
+    figure = go.Figure(layout=layout(height=360))
+    for name, colour in (("rate", SIGNED), ("temporal", COLOURS["orange"]), ("hybrid", COLOURS["green"])):
+        figure.add_trace(_line(result["T"], result[f"{name} y"], name, colour, mode="lines+markers"))
+    figure.update_xaxes(
+        title_text="steps T", type="log", tickvals=list(result["T"]), ticktext=[str(T) for T in result["T"]]
+    )
+    return figure.update_yaxes(title_text=str(result["axis"]), range=list(result["range"]))
+
+
+CODINGS_CHANGES = {name: {"y": f"{name} y"} for name in ("rate", "temporal", "hybrid")} | {
+    "layout": {"yaxis.range": "range", "yaxis.title.text": "axis"}
+}
+
+
 def two_prices(result: Result) -> go.Figure:
     """Quality (upper) and time for an answer (lower) against T."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)

@@ -111,6 +111,49 @@ def _cell(
     return f"**{text}**" if bold else text
 
 
+CODINGS = {
+    "hidden layer": {"rate": "rate", "temporal": "temporal", "hybrid": "hybrid"},
+    "hidden layer and attention": {
+        "rate": "rate everywhere",
+        "temporal": "temporal everywhere",
+        "hybrid": "rate, temporal in attention",
+    },
+}
+"""Where the float assistant speaks in spikes -> what is drawn -> the code's name in ``spiking.coding``."""
+
+
+def coding_explorer() -> Explorer:
+    """Rate, temporal and hybrid codes: right answers, or spikes a number, over T, from rows."""
+    found = {(row.setting["code"], row.setting["T"]): row.figures for row in read("spiking.coding")}
+    steps = sorted({T for _, T in found})
+    units = {"right answers": ("exact_match", 100.0), "spikes": ("spikes_per_number", 1.0)}
+
+    def compute(where: str, shown: str) -> dict[str, Any]:
+        figure, scale = units[shown]
+        names = CODINGS[where]
+        y = {key: np.array([scale * found[name, T][figure] for T in steps]) for key, name in names.items()}
+        top = 104.0 if shown == "right answers" else 1.05 * max(float(line.max()) for line in y.values())
+        return {
+            **{f"{key} y": line for key, line in y.items()},
+            "T": np.array(steps),
+            "range": np.array([0.0, top]),
+            "axis": "right answers (%)" if shown == "right answers" else "spikes a number",
+            "words": f"{where}, T = {steps[0]}: "
+            + ", ".join(f"{key} {line[0]:.3g}" for key, line in y.items()),
+        }
+
+    return Explorer(
+        compute,
+        pictures.codings,
+        controls={"where": Choice(*CODINGS), "shown": Choice(*units)},
+        changes=pictures.CODINGS_CHANGES,
+        describe=lambda r: r["words"] + ".",
+        title="The assistant's numbers, sent three ways",
+        alt="Right answers, or spikes a number, against the number of steps, for three codes.",
+        caption="First one kind of layer, then two: what is left at the fewest steps? Then look at spikes.",
+    )
+
+
 def recipe_table() -> str:
     """What each term of the loss is worth: the same training without it."""
     columns = {"exact_match": (100.0, 1), "bits_per_answer_byte": (1.0, 4)}

@@ -155,6 +155,22 @@ def test_the_grid_of_bits_and_steps_moves_and_offers_only_what_was_measured(stor
         explorer.check(shown="energy")
 
 
+def test_codings_show_answers_or_spikes_at_one_site_or_two(store):
+    names = [name for where in results.CODINGS.values() for name in where.values()]
+    store(
+        *(made("coding", {"code": name, "T": T}, exact_match=T / 10 + i / 100, spikes_per_number=T * 1.0)
+          for i, name in enumerate(names) for T in (8, 4))
+    )  # fmt: skip
+    explorer = results.coding_explorer()
+    assert exercise_corners(explorer) >= 4
+    result, said = explorer.result(where="hidden layer and attention", shown="right answers")
+    assert result["hybrid y"].tolist() == pytest.approx([45.0, 85.0])
+    assert said == "hidden layer and attention, T = 4: rate 43, temporal 44, hybrid 45."
+    result, _ = explorer.result(where="hidden layer", shown="spikes")
+    assert result["rate y"].tolist() == [4.0, 8.0]
+    assert result["range"][1] == pytest.approx(8.4)
+
+
 def test_adaptive_hybrid_and_recipe_tables(store):
     store(
         made("adaptive", {"rule": "settled", "patience": 2}, mean_T=7.25, settle_T=24, mean_cost_ratio=0.31,
