@@ -164,16 +164,6 @@ def recipe_table() -> str:
     return table(heads, lines) + f"\n\n*(measured; {steps} batches each)*"
 
 
-def adaptive_table() -> str:
-    """Adaptive T: what stopping early saves and what it changes."""
-    columns = {"mean_T": (1.0, 1), "settle_T": (1.0, 0), "mean_cost_ratio": (1.0, 2)}
-    columns |= {"exact_match": (100.0, 1), "exact_match_drop_points": (1.0, 2), "answers_changed": (1.0, 0)}
-    found = read("spiking.adaptive")
-    lines = [[row.setting["rule"], row.setting["patience"], *_cells(row, columns)] for row in found]
-    heads = ["stop when", "patience (steps)", "mean T", "T at rest, largest", "mean cost (at rest = 1)"]
-    return table([*heads, "right (%)", "points lost", "answers changed"], lines) + "\n\n*(measured)*"
-
-
 def balance_table() -> str:
     """Plain neurons with thresholds balanced so that T spikes cover a share of the codes at rest."""
     found = read("spiking.balance", network="quantized")

@@ -38,15 +38,40 @@ def softmax_sentence() -> Any:
 def ternary_sentence() -> Any:
     """Integer arithmetic and ternary weights (claim A19)."""
     found = read("spiking.integer")
-    changed = max(row.figures["changed_answers"] for row in found if "changed_answers" in row.figures)
-    ratio = next(
-        row.figures["events_ratio_ternary"] for row in found if "events_ratio_ternary" in row.figures
-    )
-    more = "fewer" if ratio < 1 else "more"
+    f = found[-1].figures
+    more = "fewer" if f["events_ratio_ternary"] < 1 else "more"
+    lost = 100 * (f["exact_match"] - f["exact_match_ternary"])
     return sentence(
-        "Whole numbers instead of floats changed {changed:.0f} answers. Ternary weights (-1, 0 and 1) need "
-        "**{ratio:.2f} times** the events of 8-bit ones: {more} spikes fall on weights that are not zero.",
-        *found, changed=changed, ratio=ratio, more=more,
+        "Whole numbers instead of floats changed {changed:.0f} of {n:,} answers. Weights of -1, 0 and 1 need "
+        "**{ratio:.2f} times** the events of 8-bit ones ({more} spikes times connections that are not zero), "
+        "and answer {match:.1%} right, {lost}.",
+        *found, changed=f["changed_answers"], n=f["questions"], ratio=f["events_ratio_ternary"], more=more,
+        match=f["exact_match_ternary"], lost=below(lost) + " the 8-bit network",
+    )  # fmt: skip
+
+
+def adaptive_sentence() -> Any:
+    """What stopping early saves, and what it costs (claim A21)."""
+    row = read("spiking.adaptive")[-1]
+    f = row.figures
+    return sentence(
+        "The rule: {rule}. The mean is then **{mean:.1f} steps**, where rest takes {rest:.1f} on average and "
+        "{settle:.0f} at most; the spikes fall to {spikes:.0%}. Of {n:,} answers {changed} change, and the "
+        "share of right ones is {drop} that of the network at rest.",
+        row, rule=row.setting["rule"], mean=f["mean_T"], rest=f["rest_T"], settle=f["settle_T"], spikes=f["spikes_ratio"],
+        n=f["questions"], changed=f["answers_changed"], drop=below(f["exact_match_drop_points"]),
+    )  # fmt: skip
+
+
+def events_sentence() -> Any:
+    """Whether the work of the event-by-event run falls with its spikes."""
+    row = read("spiking.events")[-1]
+    spikes, times = row.figures["spikes"], row.figures["microseconds"]
+    return sentence(
+        "Does the work fall with the spikes? In a run that goes from event to event and skips the rest, the "
+        "quarter of all steps with the fewest spikes (about {few:,.0f}) takes {a:.0f} microseconds, the quarter "
+        "with the most (about {many:,.0f}) **{b:.0f}**.",
+        row, few=spikes[0], many=spikes[-1], a=times[0], b=times[-1],
     )  # fmt: skip
 
 
