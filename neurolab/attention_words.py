@@ -58,8 +58,9 @@ def adaptive_sentence() -> Any:
         "The rule: {rule}. The mean is then **{mean:.1f} steps**, where rest takes {rest:.1f} on average and "
         "{settle:.0f} at most; the spikes fall to {spikes:.0%}. Of {n:,} answers {changed} change, and the "
         "share of right ones is {drop} that of the network at rest.",
-        row, rule=row.setting["rule"], mean=f["mean_T"], rest=f["rest_T"], settle=f["settle_T"], spikes=f["spikes_ratio"],
-        n=f["questions"], changed=f["answers_changed"], drop=below(f["exact_match_drop_points"]),
+        row, rule=row.setting["rule"], mean=f["mean_T"], rest=f["rest_T"], settle=f["settle_T"],
+        spikes=f["spikes_ratio"], n=f["questions"], changed=f["answers_changed"],
+        drop=below(f["exact_match_drop_points"]),
     )  # fmt: skip
 
 
@@ -69,8 +70,8 @@ def events_sentence() -> Any:
     spikes, times = row.figures["spikes"], row.figures["microseconds"]
     return sentence(
         "Does the work fall with the spikes? In a run that goes from event to event and skips the rest, the "
-        "quarter of all steps with the fewest spikes (about {few:,.0f}) takes {a:.0f} microseconds, the quarter "
-        "with the most (about {many:,.0f}) **{b:.0f}**.",
+        "quarter of all steps with the fewest spikes (about {few:,.0f}) takes {a:.0f} microseconds, the "
+        "quarter with the most (about {many:,.0f}) **{b:.0f}**.",
         row, few=spikes[0], many=spikes[-1], a=times[0], b=times[-1],
     )  # fmt: skip
 
