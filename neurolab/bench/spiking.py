@@ -26,6 +26,7 @@ from neurolab.bench import (
     spiking_energy,
     spiking_learning,
     spiking_parts,
+    spiking_rates,
 )
 from neurolab.bench._kept import CHAPTER
 from neurolab.benchmark import Finding, Goal
@@ -213,6 +214,7 @@ def run(quick: bool = False, progress: Say | None = None) -> list[Finding]:
         *core(quick, say),
         *spiking_learning.run(quick, say),
         *spiking_parts.run(quick, say),
+        *spiking_rates.run(quick, say),
         *spiking_bits.run(quick, say),
     ]
 

@@ -17,7 +17,8 @@ from torch import nn
 
 from neurolab import assistant, facts
 from neurolab.assistant import Assistant, Rows, repeatable
-from neurolab.benchmark import Finding, paired
+from neurolab.bench._kept import CHAPTER
+from neurolab.benchmark import Finding, Goal, paired
 from neurolab.spiking import Fire, schedule
 from neurolab.spiking_files import load
 from neurolab.spiking_recipe import STAGES, Stage, optimisers, quick_scores, run_stage
@@ -34,6 +35,8 @@ from neurolab.spiking_training import (
 )
 from neurolab.tokens import encode_pair
 
+__all__ = ["CHAPTER", "GOALS", "run"]
+GOALS: list[Goal] = []
 Say = Callable[[str], None]
 LEFT_OUT = ("none", "answer", "kl", "hidden", "counts")
 ENOUGH = 0.9
@@ -137,4 +140,4 @@ def training(most: int, say: Say, pairs: int = 3) -> list[Finding]:
 def run(quick: bool = False, progress: Say | None = None) -> list[Finding]:
     """Both tables; `quick` takes a few steps."""
     say = progress or (lambda text: None)
-    return [*training(20 if quick else 400, say), *recipe(4 if quick else 80, say)]
+    return [*training(20 if quick else 300, say), *recipe(4 if quick else 60, say)]
