@@ -14,9 +14,9 @@ import torch
 
 from neurolab import assistant, spiking_run
 from neurolab.attention import recode
-from neurolab.bench._kept import kept
+from neurolab.bench._kept import CHAPTER, kept
 from neurolab.bench.encoding import sample
-from neurolab.benchmark import Finding
+from neurolab.benchmark import Finding, Goal
 from neurolab.energy import total
 from neurolab.facts import Question
 from neurolab.spiking_counts import counts_stream
@@ -24,6 +24,8 @@ from neurolab.spiking_files import Spiking
 from neurolab.spiking_run import judge, rows_of
 from neurolab.spiking_stream import Stop, stream
 
+__all__ = ["CHAPTER", "GOALS", "run"]
+GOALS: list[Goal] = []
 BITS = (2, 3, 4, 5)
 STEPS = (1, 2, 4, 6, 8, 12, 0)  # 0: until rest
 QUESTIONS = 1000
