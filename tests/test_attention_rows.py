@@ -81,6 +81,7 @@ def test_the_energy_verdict_turns_with_the_figure(store, skipping, schedule, ver
     assert not_said not in said
     assert f"**{skipping:.2f} times** (two, {schedule}, T = 2)" in said  # the cheapest one answers too badly
     assert said.endswith("*(simulated)*")
+    assert ("spiking networks reaches 0.50." in said) == ("held" in schedule)
     table = results.energy_table().splitlines()
     assert "| quantized | unary | rest | 98.0 | 1.90 | 20% | 12.0 | 1.50 | 0.50 |" in table
     assert table[2].startswith("| one |")
@@ -124,6 +125,14 @@ def test_the_rate_sentence_takes_the_best_of_16_to_64(store):
     assert "**50.0%** right (T = 64), 49.0 points below" in said
     assert "80 ms at most" in said
     assert "not enough" in said
+
+
+def test_whether_the_schedule_or_the_training_helped():
+    assert (
+        "worth 93 points, and the training that we could afford added nothing"
+        in words.schedule_or_training(0.017, 0.943, 0.931)
+    )
+    assert words.schedule_or_training(0.5, 0.9, 0.955).endswith("worth 40 points, training 5.5 more.")
 
 
 def test_points_read_as_one_says_them():
