@@ -79,6 +79,8 @@ def events_sentence() -> Any:
 def training_sentence() -> Any:
     """How much longer a training step through T spikes takes (claim A23)."""
     found = read("spiking.training")
+    if not found:
+        return sentence("How much longer training takes was not measured; `neurolab bench spiking` does it.")
     slow = max(row.figures["step_time_ratio"] for row in found)
     whole = max(row.figures["time_ratio"] for row in found)
     return sentence(

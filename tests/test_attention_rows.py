@@ -135,6 +135,12 @@ def test_whether_the_schedule_or_the_training_helped():
     assert words.schedule_or_training(0.5, 0.9, 0.955).endswith("worth 40 points, training 5.5 more.")
 
 
+def test_what_was_not_measured_is_said(store):
+    store(part("relu", True, 0.9))
+    assert "not measured" in words.training_sentence().data
+    assert "not measured" in results.recipe_table()
+
+
 def test_points_read_as_one_says_them():
     said = [words.below(points) for points in (1.5, -0.24, 0.01)]
     assert said == ["1.5 points below", "0.2 points above", "level with"]
