@@ -140,4 +140,4 @@ def training(most: int, say: Say, pairs: int = 3) -> list[Finding]:
 def run(quick: bool = False, progress: Say | None = None) -> list[Finding]:
     """Both tables; `quick` takes a few steps."""
     say = progress or (lambda text: None)
-    return [*training(20 if quick else 300, say), *recipe(4 if quick else 60, say)]
+    return [*training(20 if quick else 80, say), *recipe(4 if quick else 20, say)]
