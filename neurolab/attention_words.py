@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurolab.attention_rows import equally_good, hybrids, name_of
+from neurolab.attention_rows import energies, equally_good, hybrids, name_of
 from neurolab.measurements import read, sentence
 
 
@@ -169,7 +169,7 @@ def hybrid_sentence() -> Any:
 
 def energy_sentence() -> Any:
     """Who wins, against float and against int8 with and without skipped zeros (claim A18)."""
-    found = equally_good(read("spiking.energy"))
+    found = equally_good(energies())
     kinds = ("ratio_vs_fp32", "ratio_vs_int8", "ratio_vs_int8_zero_skipping")
     fp32, int8, skipping = (max(row.figures[kind] for row in found if kind in row.figures) for kind in kinds)
     best = max(found, key=lambda row: row.figures.get(kinds[2], 0.0)).setting

@@ -76,6 +76,7 @@ def test_the_energy_verdict_turns_with_the_figure(store, skipping, schedule, ver
         made("energy", {"network": "one", "schedule": "unary", "T": 1}, "simulated", ratio_vs_fp32=40.0,
              ratio_vs_int8=9.0, ratio_vs_int8_zero_skipping=3.0, energy_nj_per_token=9.0, exact_match=0.9),
     )  # fmt: skip
+    store(made("energy", {}, value=1.04))  # the goal's own row
     said = words.energy_sentence().data
     assert verdict in said
     assert not_said not in said
