@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from IPython.display import Markdown
+
 from neurolab.attention_rows import energies, equally_good, hybrids, name_of
 from neurolab.measurements import read, sentence
 
@@ -80,7 +82,9 @@ def training_sentence() -> Any:
     """How much longer a training step through T spikes takes (claim A23)."""
     found = read("spiking.training")
     if not found:
-        return sentence("How much longer training takes was not measured; `neurolab bench spiking` does it.")
+        return Markdown(
+            "*(how much longer training takes was not measured; `neurolab bench spiking` does it)*"
+        )
     slow = max(row.figures["step_time_ratio"] for row in found)
     whole = max(row.figures["time_ratio"] for row in found)
     return sentence(
