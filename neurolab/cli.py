@@ -130,7 +130,7 @@ def train(
     ] = "assistant",
     folder: Annotated[
         Path | None,
-        typer.Option(help="Where the weights go. [default: data/assistant or data/spiking, the shipped ones]"),
+        typer.Option(help="Where the weights go. [default: the shipped ones]"),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="Assistant: stop after so many steps. [default: the full run]")
