@@ -12,8 +12,9 @@ pruning: Optimal brain surgeon, NeurIPS 1992. Shapes: R outputs, C inputs, B seq
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack
+import copy
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from tokenizers import Tokenizer
@@ -21,8 +22,17 @@ from torch import Tensor, nn
 
 from neurolab.assistant import collate
 from neurolab.facts import Question
+from neurolab.quantized import Coded, Tensors, values
 from neurolab.tokens import PAD_ID, encode_pair
 from neurolab.transformer import Transformer
+
+EMBEDDING = "embedding.weight"
+STAGES = (
+    ("attention.query", "attention.key", "attention.value"),
+    ("attention.out",),
+    ("feed_forward.up",),
+    ("feed_forward.down",),
+)
 
 Rounding = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 """round_column(j, rest) -> (codes (R,), values (R,)) of column j.
@@ -119,6 +129,41 @@ def batches(
         yield made.ids[:, :-1], made.ids[:, 1:] != PAD_ID, made.answer[:, 1:]
 
 
+@contextmanager
+def watching(
+    linears: Mapping[str, nn.Linear], chosen: Callable[[str], Tensor]
+) -> Iterator[dict[str, Tensor]]:
+    """While open, sums H = sum x x^T (C, C), float64, of each layer's inputs at the tokens chosen(name)."""
+    sums: dict[str, Tensor] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def add(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            sums[name] = sums.get(name, 0) + square(given[0][chosen(name)])
+
+        return add
+
+    with ExitStack() as stack:
+        for name, layer in linears.items():
+            stack.callback(layer.register_forward_pre_hook(watch(name)).remove)
+        yield sums
+
+
+def square(x: Tensor) -> Tensor:
+    """sum x x^T (C, C), float64, of the rows of x (n, C)."""
+    return (x.float().T @ x.float()).double()
+
+
+def heard(model: Transformer, name: str) -> str:
+    """Which tokens matter to a layer: "predicting" where only predictions use its output, otherwise "real".
+
+    In the last block only keys and values are used by other tokens than the one that they stand at.
+    """
+    late = name.startswith(f"blocks.{model.config.layers - 1}.") and not name.endswith(
+        ("key.weight", "value.weight")
+    )
+    return "predicting" if late or name == EMBEDDING else "real"
+
+
 @torch.no_grad()
 def hessians(
     model: Transformer,
@@ -130,34 +175,57 @@ def hessians(
 ) -> dict[str, Tensor]:
     """H = sum x x^T (C, C), float64, of what each linear layer gets, by the weight's name.
 
-    The sum runs over all tokens of the questions and their right answers. Layers of the last block whose
-    output only the prediction uses (all but key and value), and `embedding.weight` as the output layer, are
-    summed over the tokens that predict: what they say elsewhere is never heard. names: only these weights.
+    The sum runs over the tokens of the questions and their right answers that are `heard`. `embedding.weight`
+    is seen as the output layer. names: only these weights.
     """
     linears = {f"{n}.weight": m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    wanted = set(names) if names is not None else {*linears, "embedding.weight"}
-    unknown = wanted - {*linears, "embedding.weight"}
-    if unknown:
-        raise ValueError(f"names {sorted(unknown)}: no such linear layer in this model")
-    last = f"blocks.{model.config.layers - 1}."
-    sums: dict[str, Tensor] = {}
-    seen: dict[str, Tensor] = {}
+    wanted = set(names) if names is not None else {*linears, EMBEDDING}
+    if unknown := sorted(wanted - {*linears, EMBEDDING}):
+        raise ValueError(f"names holds {unknown[0]!r}: no such linear layer in this model")
+    tokens: dict[str, Tensor] = {}
+    out = torch.zeros(model.config.width, model.config.width, dtype=torch.float64)
+    some = {name: linears[name] for name in linears if name in wanted}
+    with watching(some, lambda name: tokens[heard(model, name)]) as sums:
+        for ids, tokens["real"], tokens["predicting"] in batches(tokenizer, questions, batch):
+            out += square(model.features(ids)[0][tokens["predicting"]])
+    return sums | ({EMBEDDING: out} if EMBEDDING in wanted else {})
 
-    def add(name: str, x: Tensor) -> None:
-        late = name.startswith(last) and not name.endswith(("key.weight", "value.weight"))
-        chosen = x[seen["predicting" if late or name == "embedding.weight" else "real"]].float()  # (n, C)
-        H = (chosen.T @ chosen).double()
-        sums[name] = sums[name] + H if name in sums else H
 
-    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, given: add(name, given[0])
+@torch.no_grad()
+def in_order(
+    model: Transformer,
+    tokenizer: Tokenizer,
+    questions: Sequence[Question],
+    code: Callable[[str, Tensor, Tensor], Coded | Tensor],
+    *,
+    batch: int = 128,
+) -> Tensors:
+    """All weights of `model`, its matrices coded one after the other, for the inputs that they really get.
 
-    with ExitStack() as stack:
-        for name in sorted(wanted & linears.keys()):
-            stack.callback(linears[name].register_forward_pre_hook(watch(name)).remove)
-        for ids, real, predicting in batches(tokenizer, questions, batch):
-            seen["real"], seen["predicting"] = real, predicting
-            hidden, _ = model.features(ids)
-            if "embedding.weight" in wanted:
-                add("embedding.weight", hidden)
-    return sums
+    code(name, W (R, C), H (C, C)) -> W coded (a Tensor stays a float). First the embedding, as output layer,
+    and the positions (H: the identity); then block by block what reads the stream, what writes to it, and so
+    for the feed-forward part, with H gathered behind everything that is rounded already.
+    """
+    made = copy.deepcopy(model)
+    done: Tensors = {name: p.detach().clone() for name, p in model.named_parameters()}
+
+    def settle(name: str, H: Tensor) -> None:
+        done[name] = code(name, model.get_parameter(name).detach(), H)
+        made.get_parameter(name).copy_(values({name: done[name]})[name])
+
+    out = hessians(model, tokenizer, questions, names=[EMBEDDING], batch=batch)[EMBEDDING]
+    settle(EMBEDDING, out)
+    settle("position.weight", torch.eye(model.config.width, dtype=torch.float64))
+    cut = list(batches(tokenizer, questions, batch))
+    streams = [made.embedding(ids) + made.position.weight[: ids.shape[1]] for ids, _, _ in cut]
+    tokens: dict[str, Tensor] = {}
+    for i, block in enumerate(made.blocks):
+        for stage in STAGES:
+            linears = {f"blocks.{i}.{part}.weight": block.get_submodule(part) for part in stage}
+            with watching(linears, lambda name: tokens[heard(made, name)]) as sums:  # type: ignore[arg-type]
+                for x, (_, tokens["real"], tokens["predicting"]) in zip(streams, cut, strict=True):
+                    block(x)
+            for name, H in sums.items():
+                settle(name, H)
+        streams = [block(x)[0] for x in streams]
+    return done
