@@ -1,8 +1,9 @@
 """The course's Transformer: a decoder small enough to read in one sitting.
 
 Pre-LayerNorm blocks (Xiong et al., 2020), GELU, softmax attention (Vaswani et al., 2017), learned positions,
-and an output layer tied to the embedding. Shapes: B sequences, L tokens, D width, H heads of size E = D / H,
-V tokens in the vocabulary, M tokens seen so far (cache and new ones together).
+and an output layer tied to the embedding. Shapes: B sequences, L tokens, D width, H heads of size E (D / H
+where the config does not say otherwise), V tokens in the vocabulary, M tokens seen so far (cache and new ones
+together).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the network. `width` must be a multiple of `heads`; every size at least 1."""
+    """Sizes of the network, every one at least 1. head: the size of one head, or 0 for width / heads, which
+    must then be a whole number."""
 
     vocabulary: int = 1024
     context: int = 96
@@ -24,13 +26,20 @@ class Config:
     layers: int = 4
     heads: int = 5
     hidden: int = 640
+    head: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} {value!r}: must be a whole number of at least 1")
-        if self.width % self.heads:
+            least = 0 if name == "head" else 1
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} {value!r}: must be a whole number of at least {least}")
+        if not self.head and self.width % self.heads:
             raise ValueError(f"width {self.width}: must be a multiple of heads ({self.heads})")
+
+    @property
+    def head_size(self) -> int:
+        """E, the numbers in one head's query."""
+        return self.head or self.width // self.heads
 
 
 Cache = list[tuple[Tensor, Tensor]]  # one (keys, values) a layer, each (B, H, M, E)
@@ -42,13 +51,14 @@ class Attention(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.heads = config.heads
-        self.query = nn.Linear(config.width, config.width, bias=False)
-        self.key = nn.Linear(config.width, config.width, bias=False)
-        self.value = nn.Linear(config.width, config.width, bias=False)
-        self.out = nn.Linear(config.width, config.width, bias=False)
+        inner = config.heads * config.head_size
+        self.query = nn.Linear(config.width, inner, bias=False)
+        self.key = nn.Linear(config.width, inner, bias=False)
+        self.value = nn.Linear(config.width, inner, bias=False)
+        self.out = nn.Linear(inner, config.width, bias=False)
 
     def split(self, x: Tensor) -> Tensor:
-        """(B, L, D) -> (B, H, L, E)."""
+        """(B, L, H E) -> (B, H, L, E)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def forward(

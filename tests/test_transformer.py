@@ -82,7 +82,21 @@ def test_at_most_two_million_parameters_and_the_head_is_tied():
     assert not model(torch.zeros(1, 3, dtype=torch.long)).any()
 
 
-@pytest.mark.parametrize("bad", [{"width": 0}, {"layers": -1}, {"width": 30, "heads": 4}, {"heads": 1.5}])
+def test_heads_may_be_of_another_size_than_width_over_heads():
+    config = Config(vocabulary=50, context=24, width=30, layers=2, heads=4, hidden=20, head=16)
+    model = Transformer(config).eval()
+    assert config.head_size == 16 and Config().head_size == 32
+    assert model.blocks[0].attention.query.weight.shape == (64, 30)
+    ids = torch.randint(50, (2, 9))
+    whole, _ = model.features(ids)
+    _, cache = model.features(ids[:, :5])
+    rest, _ = model.features(ids[:, 5:], cache)
+    torch.testing.assert_close(rest, whole[:, 5:], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"width": 0}, {"layers": -1}, {"width": 30, "heads": 4}, {"heads": 1.5}, {"head": -1}]
+)
 def test_bad_sizes_are_named(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Config(**bad)
