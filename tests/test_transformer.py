@@ -85,7 +85,7 @@ def test_at_most_two_million_parameters_and_the_head_is_tied():
 def test_heads_may_be_of_another_size_than_width_over_heads():
     config = Config(vocabulary=50, context=24, width=30, layers=2, heads=4, hidden=20, head=16)
     model = Transformer(config).eval()
-    assert config.head_size == 16 and Config().head_size == 32
+    assert (config.head_size, Config().head_size) == (16, 32)
     assert model.blocks[0].attention.query.weight.shape == (64, 30)
     ids = torch.randint(50, (2, 9))
     whole, _ = model.features(ids)
