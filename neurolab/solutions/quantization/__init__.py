@@ -1,0 +1,11 @@
+"""Chapter 4's exercises, in the order of the chapter.
+
+scale: which scale makes 0.75 into 192.  affine: scale, zero point and codes of a tensor.  clip: where to cut
+the range.  gptq: what the later columns can make good.  ste: the gradient of a learned scale.
+"""
+
+from neurolab.solutions.quantization.clip import best_clip
+from neurolab.solutions.quantization.grid import affine, scales
+from neurolab.solutions.quantization.repair import backward, spread
+
+__all__ = ["affine", "backward", "best_clip", "scales", "spread"]
