@@ -128,6 +128,25 @@ def bits_per_answer_byte(model: Transformer, tokenizer: Tokenizer, questions: Se
     return nats / math.log(2) / sum(len(q.answer.encode()) for q in questions)
 
 
+@torch.inference_mode()
+def quick_scores(
+    model: torch.nn.Module, tokenizer: Tokenizer, asked: Sequence[Question], batch: int = 64
+) -> dict[str, float]:
+    """Exact match, token by token (what greedy decoding gives), and bits per byte of the right answers."""
+    if not asked:
+        raise ValueError("asked []: must hold at least one question")
+    rows = sorted((encode_pair(tokenizer, q.text, q.answer) for q in asked), key=lambda row: len(row[0]))
+    right, nats = 0, 0.0
+    for at in range(0, len(rows), batch):
+        b = collate(rows[at : at + batch])
+        wanted, truth = b.answer[:, 1:], b.ids[:, 1:]
+        guess = model(b.ids[:, :-1])  # (B, L - 1, V)
+        right += int(((guess.argmax(-1) == truth) | ~wanted).all(1).sum())
+        nats += F.cross_entropy(guess[wanted].float(), truth[wanted], reduction="sum").item()
+    size = sum(len(q.answer.encode()) for q in asked)
+    return {"exact_match": right / len(asked), "bits_per_answer_byte": nats / math.log(2) / size}
+
+
 def load(folder: Path | None = None) -> Assistant:
     """Read the assistant from its folder and check it.
 

@@ -1,7 +1,7 @@
 """The parts of the assistant, one at a time: what replaces each on the way to spikes, and at what cost.
 
 `replace(model, part, name, ids)` gives a copy of the float assistant with one kind of part replaced in every
-layer; `distil` trains the copy to do what the assistant did; `scores` says how well it does.
+layer; `distil` trains the copy to do what the assistant did.
 
     activation   line         a x + b, a and b for each channel by least squares
                  relu         max(x, 0)
@@ -25,11 +25,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurolab.assistant import Recipe, Rows, answer_loss, collate, optimisers
-from neurolab.facts import Question
+from neurolab.assistant import Recipe, Rows, answer_loss, optimisers
 from neurolab.quantization import round_ste
 from neurolab.softmax_parts import SOFTMAX, Swapped, rule
-from neurolab.tokens import encode_pair
 from neurolab.training import History, Schedule, fit
 from neurolab.transformer import Transformer
 
@@ -203,23 +201,6 @@ def swallow(model: Transformer) -> Transformer:
                 block.set_submodule(reader, matrix)
             block.set_submodule(norm, nn.Identity())
     return new
-
-
-@torch.inference_mode()
-def scores(model: Transformer, tokenizer: object, asked: Sequence[Question]) -> dict[str, float]:
-    """Exact match, token by token (what greedy decoding gives), and bits per byte of the right answers."""
-    if not asked:
-        raise ValueError("asked []: must hold at least one question")
-    rows = sorted((encode_pair(tokenizer, q.text, q.answer) for q in asked), key=lambda row: len(row[0]))  # type: ignore[arg-type]
-    right, nats = 0, 0.0
-    for at in range(0, len(rows), 64):
-        batch = collate(rows[at : at + 64])
-        wanted, truth = batch.answer[:, 1:], batch.ids[:, 1:]
-        guess = model(batch.ids[:, :-1])  # (B, L - 1, V)
-        right += int(((guess.argmax(-1) == truth) | ~wanted).all(1).sum())
-        nats += F.cross_entropy(guess[wanted].float(), truth[wanted], reduction="sum").item()
-    size = sum(len(q.answer.encode()) for q in asked)
-    return {"exact_match": right / len(asked), "bits_per_answer_byte": nats / math.log(2) / size}
 
 
 def distil(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from neurolab import facts, parts
+from neurolab import assistant, facts, parts
 from neurolab.assistant import Assistant, Rows, collate
 from neurolab.softmax_parts import (
     SOFTMAX,
@@ -273,7 +273,7 @@ def test_scores_are_those_of_greedy_decoding(tokenizer):
     asked = [*few, replace(few[0], answer="never"), replace(few[1], answer=few[1].answer + " more")]
     got = Assistant(made, tokenizer, {}).answers([q.text for q in asked])
     greedy = sum(exact_match(a, q.answer) for a, q in zip(got, asked, strict=True)) / len(asked)
-    found = parts.scores(made, tokenizer, asked)
+    found = assistant.quick_scores(made, tokenizer, asked)
     assert found["exact_match"] == greedy
     assert 0 < greedy < 1
     assert found["bits_per_answer_byte"] > 0.1
@@ -323,4 +323,4 @@ def test_bad_input_is_named(model, tokenizer):
     with pytest.raises(ValueError, match="above 0"):
         parts.Rate(torch.zeros(3))
     with pytest.raises(ValueError, match="asked"):
-        parts.scores(model, tokenizer, [])
+        assistant.quick_scores(model, tokenizer, [])

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from neurolab import assistant, facts, parts
-from neurolab.assistant import Rows, repeatable
+from neurolab.assistant import Rows, quick_scores, repeatable
 from neurolab.bench._kept import CHAPTER, kept
 from neurolab.bench.encoding import sample
 from neurolab.benchmark import Finding, Goal
@@ -39,17 +39,17 @@ def parts_rows(quick: bool = False, progress: Say | None = None) -> list[Finding
     asked = sample(8 if quick else QUESTIONS)
     rows = Rows([encode_pair(one.tokenizer, q.text, q.answer) for q in facts.split("train")], batch, SEED)
     ids = rows.at(1_000_003).ids  # questions on which ranges are measured
-    full = parts.scores(one.model, one.tokenizer, asked)
+    full = quick_scores(one.model, one.tokenizer, asked)
 
     def untouched(model: parts.Transformer) -> dict[str, Any]:
-        return {"steps": 0, "minutes": 0.0, **parts.scores(model, one.tokenizer, asked)}
+        return {"steps": 0, "minutes": 0.0, **quick_scores(model, one.tokenizer, asked)}
 
     def tuned(model: parts.Transformer) -> dict[str, Any]:
         began = time.perf_counter()
         with repeatable(THREADS):
             history = parts.distil(model, one.model, rows, steps, progress=False)
         minutes = (time.perf_counter() - began) / 60
-        return {"steps": history.step, "minutes": minutes, **parts.scores(model, one.tokenizer, asked)}
+        return {"steps": history.step, "minutes": minutes, **quick_scores(model, one.tokenizer, asked)}
 
     def finish(figures: dict[str, Any], against: float) -> dict[str, Any]:
         drop = 100 * (against - figures["exact_match"])

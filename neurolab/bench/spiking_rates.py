@@ -18,11 +18,11 @@ import torch
 
 from neurolab import assistant, coded, codes, facts, rates
 from neurolab.assistant import Batch, collate
+from neurolab.assistant import quick_scores as float_scores
 from neurolab.bench import encoding
 from neurolab.bench._kept import CHAPTER, kept
 from neurolab.benchmark import Finding, Goal
 from neurolab.facts import Question
-from neurolab.parts import scores as float_scores
 from neurolab.spiking import Fire, schedule
 from neurolab.spiking_files import FOLDER, Spiking, load
 from neurolab.spiking_student import Rest
