@@ -37,6 +37,8 @@ _NOT_IN_A_RESULT = (
     "book_sphinx.py",
     "chapters.py",
     "cli.py",
+    "sweep.py",
+    "sweeps",
     "workspace.py",
     "__main__.py",
 )

@@ -216,6 +216,40 @@ def bench(
 
 
 @app.command()
+def sweep(
+    name: Annotated[str, typer.Argument(help="The sweep: `compression`.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only rows of this name (may be given more than once). [default: all]"),
+    ] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Rows made at the same time, one thread each.")] = 2,
+    again: Annotated[bool, typer.Option("--again", help="Make rows that are there already, too.")] = False,
+    ship: Annotated[
+        bool, typer.Option("--ship", help="Keep the rows with the course's own (data/measurements).")
+    ] = False,
+    show: Annotated[bool, typer.Option("--show", help="Only list the rows, and which are missing.")] = False,
+) -> None:
+    """Make all rows of a sweep that are not there yet: each is kept as soon as it is done.
+
+    Stop it whenever you like (Ctrl-C); the next call goes on with the rows that are missing.
+    """
+    from neurolab import measurements
+    from neurolab import sweep as room
+
+    wanted = room.jobs(name, only or ())
+    store = measurements.shipped() if ship else measurements.own()
+    if show:
+        lacking = room.missing(wanted, store)
+        for job in wanted:
+            state = "missing" if job in lacking else "there"
+            print(f"{state:8} {job.minutes:5.1f} min  {job.name} {json.dumps(job.setting)}")
+        return
+    with _stdout_as_stderr():
+        made = room.run(wanted, parallel=parallel, store=store, again=again, command=f"neurolab sweep {name}")
+    _say(f"{len(made)} rows made, kept in {store}")
+
+
+@app.command()
 def claims(
     as_json: Annotated[bool, typer.Option("--json", help="Print the ledger as one JSON array.")] = False,
     chapter: Annotated[

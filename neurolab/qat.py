@@ -1,7 +1,7 @@
-"""Quantization-aware training: rounding in the forward pass, and a derivative for it in the backward pass.
+"""Quantization-aware training: rounding in the forward pass, a derivative for it in the backward pass.
 
-A weight w is used as s q with q = clip(floor(w / s + 1/2), low, high), while training moves the float w behind
-it and the step s. Rounding has no useful derivative; the straight-through estimator takes that of the identity
+A weight w is used as s q, q = clip(floor(w / s + 1/2), low, high), while training moves the float w behind it
+and the step s. Rounding has no useful derivative; the straight-through estimator takes that of the identity
 where nothing was clipped (Bengio et al., 2013), from which the step's own derivative follows: q - w / s within
 the bounds, the bound beyond them (LSQ: Esser et al., Learned step size quantization, ICLR 2020, equation 3).
 
