@@ -1,12 +1,12 @@
-"""Structured pruning: whole layers, heads and feed-forward channels taken out, so that less is left to compute.
+"""Structured pruning: whole layers, heads and feed-forward channels go, so that less is left to compute.
 
 An unstructured zero is still multiplied. A head that is gone is not: its rows of the query, key and value
 matrices and its columns of the output matrix leave the model, and what remains is an ordinary, smaller
 `Transformer`. Before any further training the smaller model computes what the big one computes with the same
 parts switched off.
 
-How much a part matters is *measured* (switch it off, look at the loss) or estimated by its *Taylor* term: with
-a gate xi = 1 on its output, E|dL / dxi| is the first-order change of the loss when the gate closes.
+How much a part matters is *measured* (switch it off, look at the loss) or estimated by its *Taylor* term:
+with a gate xi = 1 on its output, E|dL / dxi| is the first-order change of the loss when the gate closes.
 
 Sources: Michel, Levy and Neubig, Are sixteen heads really better than one?, NeurIPS 2019 (heads, gates);
 Molchanov et al., Importance estimation for neural network pruning, CVPR 2019 (Taylor terms); Sun et al., A
@@ -191,7 +191,7 @@ def importance(model: Transformer, batches: Sequence[Batch], kind: str = "measur
 
     measured: layers and heads by the loss in nats that is added when the part is off; channels by what they
     write, |w| ||x||: the norm of the column of the second matrix times that of the channel's activations.
-    taylor: E|dL / dxi| of every part's gate xi, over the sequences. ValueError for no batches or another kind.
+    taylor: E|dL / dxi| of every part's gate xi, over sequences. ValueError for no batches or another kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r}: must be one of {', '.join(KINDS)}")
