@@ -264,7 +264,7 @@ def _hop(step: NDArray[np.int32], start: int) -> Ints:
     hops = [ahead]
     for _ in range(HOPS):
         hops.append(hops[-1][hops[-1]])
-    far, walk = hops[-1].tolist(), []
+    far, walk = hops[-1].data, []
     while start < n:
         walk.append(start)
         start = far[start]

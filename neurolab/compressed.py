@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,18 +23,8 @@ import torch
 from torch import Tensor
 
 from neurolab import streams
-from neurolab.compressed_reader import (
-    CHECK,
-    HEAD,
-    MAGIC,
-    SECTIONS,
-    VERSION,
-    CompressedError,
-    Loaded,
-    checksum,
-    decode,
-    most_weights,
-)
+from neurolab.compressed_header import CHECK, HEAD, MAGIC, SECTIONS, VERSION, checksum, fold, most_weights
+from neurolab.compressed_reader import CompressedError, Loaded, decode
 from neurolab.quantized import Coded
 from neurolab.symbols import Ints
 
@@ -117,14 +106,12 @@ def encode(
         "floats": streams.pack([s for kind, some in floats.items() for s in _planes(some, kind)], plain),
     }
     data = {name: part[1] for name, part in parts.items()}
-    data["tokenizer"] = b"" if tokenizer is None else zlib.compress(tokenizer.encode(), 9)
+    data["tokenizer"] = b"" if tokenizer is None else fold(tokenizer.encode())
     head = {
         "config": dict(config), "about": dict(about or {}), "coder": coder, "tensors": rows,
         "specs": [part[0] for part in parts.values()], "bytes": [len(data[name]) for name in SECTIONS],
     }  # fmt: skip
-    header = zlib.compress(
-        json.dumps(head, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(), 9
-    )
+    header = fold(json.dumps(head, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
     total = HEAD.size + len(header) + sum(map(len, data.values())) + CHECK
     weights = sum(x.q.numel() if isinstance(x, Coded) else x.numel() for x in tensors.values())
     if weights > most_weights(total):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import struct
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -16,18 +13,21 @@ import torch
 from torch import Tensor
 
 from neurolab import streams
+from neurolab.compressed_header import (
+    CHECK,
+    HEAD,
+    HEADER_LIMIT,
+    MAGIC,
+    SECTIONS,
+    TOKENIZER_LIMIT,
+    VERSION,
+    checksum,
+    most_weights,
+    unfold,
+)
 from neurolab.quantized import Coded, Tensors, values
 from neurolab.symbols import Ints
 from neurolab.transformer import Config, Transformer
-
-MAGIC, VERSION = b"nlab", 1
-HEAD = struct.Struct("<4sBII")
-CHECK = 8
-"""Bytes of the checksum."""
-SECTIONS = ("codes", "steps", "floats", "tokenizer")
-HEADER_LIMIT = 1 << 20
-"""The most bytes that the header may unfold to."""
-TOKENIZER_LIMIT = 1 << 24
 
 
 class CompressedError(ValueError):
@@ -52,16 +52,6 @@ class Loaded:
     def model(self) -> Transformer:
         """The Transformer with these weights. CompressedError if config and tensors do not fit together."""
         return build(self.tensors, self.config, self.where)
-
-
-def most_weights(size: int) -> int:
-    """The most numbers that a file of `size` bytes may hold: a million, and 256 a byte."""
-    return min((1 << 20) + 256 * size, 1 << 28)
-
-
-def checksum(body: bytes) -> bytes:
-    """The 8 bytes that close a file whose other bytes are `body`."""
-    return hashlib.blake2b(body, digest_size=CHECK).digest()
 
 
 # --- from bytes to tensors ---
@@ -134,21 +124,9 @@ def _decode(data: bytes, where: str) -> Loaded:
     return Loaded(tensors, head["config"], head["about"], text, sizes, coder, where)
 
 
-def _unfold(data: bytes, limit: int, what: str) -> bytes:
-    """What zlib made `data` from, at most `limit` bytes of it."""
-    unfolding = zlib.decompressobj()
-    try:
-        found = unfolding.decompress(data, limit)
-    except zlib.error as error:
-        raise ValueError(f"the {what} is no deflated text ({error})") from error
-    if not unfolding.eof or unfolding.unused_data:
-        raise ValueError(f"the {what} is cut off, unfolds to more than {limit} bytes, or has more behind it")
-    return found
-
-
 def _header(data: bytes) -> dict[str, Any]:
     try:
-        head = json.loads(_unfold(data, HEADER_LIMIT, "header"))
+        head = json.loads(unfold(data, HEADER_LIMIT, "header"))
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"the header is no JSON ({type(error).__name__})") from error
     if not isinstance(head, dict):
@@ -269,7 +247,7 @@ def _tokenizer(data: bytes) -> str | None:
     if not data:
         return None
     try:
-        return _unfold(data, TOKENIZER_LIMIT, "tokenizer").decode()
+        return unfold(data, TOKENIZER_LIMIT, "tokenizer").decode()
     except UnicodeDecodeError as error:
         raise ValueError("the tokenizer is no text") from error
 

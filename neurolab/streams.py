@@ -198,16 +198,24 @@ def _unpack_ans(
     return found
 
 
+def _unzstd(data: bytes, size: int) -> bytes:
+    """What zstd made `data` from: exactly `size` bytes, unfolded a little at a time."""
+    unpacked = zstandard.ZstdDecompressor(max_window_size=1 << 23).decompressobj()
+    found = bytearray()
+    for at in range(0, len(data), 64):
+        found += unpacked.decompress(data[at : at + 64])
+        if len(found) > size or (unpacked.eof and (unpacked.unused_data or at + 64 < len(data))):
+            raise ValueError("bytes are left over after the zstd data")
+    if not unpacked.eof or len(found) != size:
+        raise ValueError(f"{len(found)} bytes from zstd, {size} are needed")
+    return bytes(found)
+
+
 def _unbody(tables: Sequence[Table], data: bytes, counts: Sequence[int], coder: str) -> list[Ints]:
     found, at = [], 0
     if coder == "zstd":
-        whole = sum(n * _bytes(t) for n, t in zip(counts, tables, strict=True) if t.span)
-        if zstandard.frame_content_size(data) != whole:
-            raise ValueError(f"zstd data of {zstandard.frame_content_size(data)} bytes instead of {whole}")
-        unpacked = zstandard.ZstdDecompressor().decompressobj(read_across_frames=False)
-        data = unpacked.decompress(data)
-        if unpacked.unused_data or len(data) != whole:
-            raise ValueError("bytes are left over after the zstd data")
+        size = sum(n * _bytes(t) for n, t in zip(counts, tables, strict=True) if t.span)
+        data = _unzstd(data, size)
     for table, count in zip(tables, counts, strict=True):
         if not table.span:
             found.append(np.full(count, table.low, np.int64))
