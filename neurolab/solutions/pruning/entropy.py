@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable
 from typing import Any
@@ -123,15 +122,12 @@ register(
 
 def huffman_bits(counts: list[int]) -> int:
     """How often each symbol occurs (>= 0, at least one above 0) -> bits of the whole message."""
-    heap = [c for c in counts if c]
-    if len(heap) == 1:
-        return heap[0]
-    heapq.heapify(heap)
-    total = 0
-    while len(heap) > 1:
-        pair = heapq.heappop(heap) + heapq.heappop(heap)
-        total += pair
-        heapq.heappush(heap, pair)
+    left = sorted(c for c in counts if c)
+    total = 0 if len(left) > 1 else left[0]
+    while len(left) > 1:
+        x, y, *rest = left
+        total += x + y
+        left = sorted([x + y, *rest])
     return total
 
 

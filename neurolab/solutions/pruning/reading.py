@@ -90,6 +90,18 @@ def _one_too_many(bits: str, codes: list[str], n: int) -> list[int]:
     return symbols
 
 
+def _any_word(bits: str, codes: list[str], n: int) -> list[int]:
+    symbols: list[int] = []
+    at = 0
+    while len(symbols) < n:
+        found = [symbol for symbol, code in enumerate(codes) if bits.startswith(code, at)]
+        if not found:
+            raise ValueError("no word begins like this")
+        symbols.append(found[0])
+        at += len(codes[found[0]])
+    return symbols
+
+
 def _all_bits(bits: str, codes: list[str], n: int) -> list[int]:
     symbols = _decode_wrong(stops=False, error=None)(bits, codes, n)
     if len(symbols) != n:
@@ -145,6 +157,11 @@ register(
                 _decode_wrong(place=True),
                 "The symbol is the word's place in `codes`, and symbols that never occur have a place too. "
                 "You left them out before you counted.",
+            ),
+            Mistake(
+                _any_word,
+                "Every text begins with the empty string, so a symbol that never occurs is found at once. "
+                "Skip empty words.",
             ),
             Mistake(
                 _one_too_many,

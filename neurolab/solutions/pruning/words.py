@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -103,6 +104,7 @@ register(
         "*plus 1, and then* lengthened by zeros on the right to its own length. Return the words as a list "
         "of strings of 0 and 1, in the order of the symbols; an empty string for a symbol that never occurs.",
         reference=canonical,
+        answer=inspect.getsource(canonical).replace("  # noqa: E741 - the chapter's letter", ""),
         cases=_length_cases,
         stub="def canonical(l):\n    ...",
         mistakes=[

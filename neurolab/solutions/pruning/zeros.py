@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,8 @@ def _mask(w: Tensor, sparsity: float) -> Tensor:
 
 def _same_mask(got: Any, want: Any) -> bool:
     """Whether two masks agree; among equal weights any choice will do, if the number of zeros is right."""
-    if not isinstance(got, Tensor) or got.shape != want.shape:
+    got = torch.as_tensor(got)
+    if got.shape != want.shape:
         return False
     if torch.equal(got.double(), want.double()):
         return True
@@ -90,12 +92,7 @@ register(
         "for those that go, 1 (or True) for those that stay. It has *exactly* k zeros. Quantized weights "
         "are often equal: which of the equals go is yours to choose.",
         reference=_mask,
-        answer="""def mask(w, sparsity):
-    k = round(sparsity * w.numel())
-    kept = torch.ones(w.numel())
-    kept[w.abs().flatten().argsort()[:k]] = 0
-    return kept.view_as(w)
-""",
+        answer=inspect.getsource(mask),
         cases=_mask_cases,
         same=_same_mask,
         seconds=10.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ Case = tuple[tuple[Any, ...], dict[str, Any]]
 Tensor = torch.Tensor
 
 
-def best_clip(w: torch.Tensor, b: int, clips: Sequence[float]) -> float:
+def best_clip(w: torch.Tensor, b: int, clips: list[float]) -> float:
     """w (...), clips > 0 -> the clip c whose grid, s = c / (2^(b-1) - 1), has the least squared error."""
     top = 2 ** (b - 1) - 1
 
@@ -51,10 +51,10 @@ def _clip_wrong(
     parts: str = "signed",
     codes: bool = False,
     give: str = "clip",
-) -> Callable[[Tensor, int, Sequence[float]], float]:
+) -> Callable[[Tensor, int, list[float]], float]:
     """A choice of clip with one thing wrong."""
 
-    def wrong(w: Tensor, b: int, clips: Sequence[float]) -> float:
+    def wrong(w: Tensor, b: int, clips: list[float]) -> float:
         top = 2 ** (b - 1) - 1
         errors = []
         for c in clips:

@@ -68,6 +68,11 @@ register(
         stub="def scales(w, q, b):\n    ...",
         mistakes=[
             Mistake(
+                lambda w, q, b: w / q,
+                "One number is not enough: all numbers within half a step become the same code, so a whole "
+                "range of scales fits. Return its two ends.",
+            ),
+            Mistake(
                 lambda w, q, b: (w / q, w / q),
                 "That is one scale that fits, the one at which w is hit exactly. All numbers within half a "
                 "step become the same code, so a whole range of scales fits.",
@@ -164,6 +169,7 @@ def _affine_cases(rng: np.random.Generator) -> list[Case]:
 
 def _affine_wrong(
     zero: bool = True,
+    guarded: bool = True,
     steps: int = 1,
     whole: bool = True,
     moved: bool = False,
@@ -181,7 +187,7 @@ def _affine_wrong(
         low, high = w.min().item(), w.max().item()
         if zero:
             low, high = min(low, 0.0), max(high, 0.0)
-        s = (high - low) / (2**b - steps) or 1.0
+        s = (high - low) / (2**b - steps) or (1.0 if guarded else 0.0)
         bottom = -(2 ** (b - 1)) if signed else 0
         z = bottom - low / s
         z = nearest(z).item() if whole else z
@@ -218,6 +224,16 @@ register(
                 _affine_wrong(zero=False),
                 "The range must reach to 0. Where all weights lie on one side of it, your zero point falls "
                 "off the grid, and 0 (a pruned weight, a padded pixel) has no code.",
+            ),
+            Mistake(
+                _affine_wrong(zero=False, guarded=False),
+                "The range must reach to 0. Where all weights lie on one side of it, your zero point falls "
+                "off the grid; where all are equal, you divide by 0.",
+            ),
+            Mistake(
+                _affine_wrong(guarded=False),
+                "Right but for weights that are all 0: the range has no width, and you divide by it. Let s "
+                "be 1 then.",
             ),
             Mistake(
                 _affine_wrong(steps=0),

@@ -173,7 +173,7 @@ def _ste_cases(rng: np.random.Generator) -> list[Case]:
         ([1.0], [0.3], 1.0, 2),
         ([1.0], [0.8], 0.5, 3),
         ([-2.0], [9.0], 1.0, 3),  # beyond the upper end
-        ([1.0], [-9.0], 2.0, 3),  # and the lower
+        ([1.0], [-12.0], 2.0, 3),  # and the lower
         ([0.5, -1.0], [0.6, -0.2], 0.25, 4),
     ]
     small: list[Case] = [
