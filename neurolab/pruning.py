@@ -89,7 +89,7 @@ def lowest_off(score: Tensor, sparsity: float) -> Tensor:
     return torch.ones_like(score, dtype=torch.bool).scatter(-1, order, False)
 
 
-def masks(scores: Mapping[str, Tensor], sparsity: float, scope: str = "global") -> dict[str, Tensor]:
+def masks(scores: Mapping[str, Tensor], sparsity: float, scope: str = "layer") -> dict[str, Tensor]:
     """The mask of every weight, given the scores by name; `scope` says among which weights the lowest go."""
     if scope not in SCOPES:
         raise ValueError(f"scope {scope!r}: must be one of {', '.join(SCOPES)}")
@@ -178,7 +178,7 @@ def prune(
     scope: str | None = None,
     norms: Mapping[str, Tensor] | None = None,
 ) -> Model:
-    """A copy of `model` with masks of `sparsity`. scope: by default global (magnitude), row (Wanda).
+    """A copy of `model` with masks of `sparsity`. scope: by default layer (magnitude), row (Wanda).
 
     norms: what `input_norms` gives, for Wanda. ValueError for another method, or Wanda without norms.
     """
@@ -186,7 +186,7 @@ def prune(
     return put_masks(made, masks(scores(made, method, norms), sparsity, scope or SCOPE[method]))
 
 
-SCOPE = {"magnitude": "global", "wanda": "row"}
+SCOPE = {"magnitude": "layer", "wanda": "row"}
 """The scope that each method was published with."""
 
 

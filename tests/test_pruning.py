@@ -40,7 +40,7 @@ def used(model):
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.83])
 def test_a_layer_s_mask_is_torch_s(model, sparsity):
-    ours = pruning.prune(model, sparsity, scope="layer")
+    ours = pruning.prune(model, sparsity)
     for name, module in layers(model):
         torch_prune.l1_unstructured(module, "weight", amount=sparsity)
         torch.testing.assert_close(used(ours)[name], module.weight.detach(), atol=0, rtol=0)
@@ -48,7 +48,7 @@ def test_a_layer_s_mask_is_torch_s(model, sparsity):
 
 @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.83])
 def test_the_global_mask_is_torch_s(model, sparsity):
-    ours = pruning.prune(model, sparsity)
+    ours = pruning.prune(model, sparsity, scope="global")
     torch_prune.global_unstructured(
         [(module, "weight") for _, module in layers(model)], torch_prune.L1Unstructured, amount=sparsity
     )
@@ -68,7 +68,7 @@ def test_a_row_s_mask_is_torch_s_on_each_row_alone(model):
 
 def test_convolutions_are_pruned_like_torch_does():
     net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(27, 4))
-    ours = pruning.prune(net, 0.6)
+    ours = pruning.prune(net, 0.6, scope="global")
     torch_prune.global_unstructured(
         [(net[0], "weight"), (net[3], "weight")], torch_prune.L1Unstructured, amount=0.6
     )
