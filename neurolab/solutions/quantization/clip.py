@@ -66,7 +66,7 @@ def _clip_wrong(
                 e = e[(w.abs() <= c) == inside]
             errors.append(float(e.max() if largest else e.sum()))
         best = int(np.argmin(errors))
-        return {"clip": clips[best], "scale": clips[best] / top, "error": errors[best], "place": best}[give]
+        return {"clip": clips[best], "step": clips[best] / top, "error": errors[best], "place": best}[give]
 
     return wrong
 
@@ -78,7 +78,7 @@ register(
         minutes=7,
         difficulty="medium",
         task="A wide range has coarse steps, a narrow one cuts off the ends. Try each clip `c` in the list "
-        "`clips`: with `b` bits the scale is `s = c / (2^(b-1) - 1)`, the codes are `q = clip(round(w / s), "
+        "`clips`: with `b` bits the step is `s = c / (2^(b-1) - 1)`, the codes are `q = clip(round(w / s), "
         "-2^(b-1), 2^(b-1) - 1)`, and the error is the sum of `(w - s q)^2` over all weights. Return the "
         "clip with the smallest error.",
         reference=best_clip,
@@ -120,7 +120,7 @@ register(
                 _clip_wrong(codes=True),
                 "You compare w with its code. The code has to become a weight again first: s q.",
             ),
-            Mistake(_clip_wrong(give="scale"), "That is the best scale s. Asked is the clip c."),
+            Mistake(_clip_wrong(give="step"), "That is the best step s. Asked is the clip c."),
             Mistake(_clip_wrong(give="error"), "That is the smallest error. Asked is the clip that has it."),
             Mistake(
                 _clip_wrong(give="place"),

@@ -1,4 +1,4 @@
-"""Chapter 4's exercises on the grid itself: which scale, which zero point."""
+"""Chapter 4's exercises on the grid itself: which step, which zero point."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Tensor = torch.Tensor
 
 
 def scales(w: float, q: int, b: int) -> tuple[float, float]:
-    """w > 0, q from 0 to 2^b - 1 -> the least and the largest scale s with clip(round(w / s)) = q."""
+    """w > 0, q from 0 to 2^b - 1 -> the least and the largest step s with clip(round(w / s)) = q."""
     low = 0.0 if q == 2**b - 1 else w / (q + 0.5)
     high = math.inf if q == 0 else w / (q - 0.5)
     return low, high
@@ -58,28 +58,29 @@ register(
         chapter=4,
         minutes=5,
         difficulty="easy",
-        task="An article says that 0.75 becomes 192 in 8 bits, and not at which scale. Codes run from 0 to "
-        "`2^b - 1`, and `q = clip(round(w / s), 0, 2^b - 1)`. Given a number `w` above 0, its code `q` and "
-        "the bits `b`, return two numbers: the smallest and the largest scale `s` with which `w` becomes "
-        "`q`. (Whether the two ends themselves count does not matter.) Where `s` may be as small as it "
-        "likes, the smallest is `0.0`; where as large as it likes, the largest is `math.inf`.",
+        task="An article says that 0.75 becomes 192 in 8 bits, and not at which step (it says: scale). "
+        "Codes here run from 0 to `2^b - 1`, and `q = clip(round(w / s), 0, 2^b - 1)`. Given a number `w` "
+        "above 0, its code `q` and the bits `b`, return two numbers: the smallest and the largest step `s` "
+        "with which `w` becomes `q`. (Whether the two ends themselves count does not matter.) Where `s` may "
+        "be as small as it likes, the smallest is `0.0`; where as large as it likes, the largest is "
+        "`math.inf`.",
         reference=scales,
         cases=_scale_cases,
         stub="def scales(w, q, b):\n    ...",
         mistakes=[
             Mistake(
                 lambda w, q, b: w / q,
-                "One number is not enough: all numbers within half a step become the same code, so a whole "
-                "range of scales fits. Return its two ends.",
+                "One step is not the answer: everything from `q - 1/2` to `q + 1/2` is rounded to q, so a "
+                "whole range of steps fits. Return its two ends.",
             ),
             Mistake(
                 lambda w, q, b: (w / q, w / q),
-                "That is one scale that fits, the one at which w is hit exactly. All numbers within half a "
-                "step become the same code, so a whole range of scales fits.",
+                "That is one step that fits, the one at which w is hit exactly. But everything from `q - "
+                "1/2` to `q + 1/2` is rounded to q, so a whole range of steps fits.",
             ),
             Mistake(
                 lambda w, q, b: scales(w, q, b)[::-1],
-                "The right two, the larger one first. A large step makes a small code: the smallest scale "
+                "The right two, the larger one first. A wide step makes a small code: the smallest step "
                 "belongs to `q + 1/2`.",
             ),
             Mistake(
@@ -99,7 +100,7 @@ register(
             ),
             Mistake(
                 _scale_wrong(first=False),
-                "Right but for `q = 0`: a scale can't be below 0. What happens to w / s when s grows for "
+                "Right but for `q = 0`: a step can't be below 0. What happens to w / s when s grows for "
                 "ever?",
             ),
             Mistake(
@@ -112,7 +113,7 @@ register(
                     0.0 if q == 0 else (q - 0.5) / w,
                     math.inf if q == 2**b - 1 else (q + 0.5) / w,
                 ),
-                "These are codes per unit, 1 / s. The scale s is the size of one step.",
+                "These are codes per unit, 1 / s. Asked is the step s itself.",
             ),
             Mistake(
                 lambda w, q, b: (
@@ -134,7 +135,7 @@ register(
 
 
 def affine(w: torch.Tensor, b: int) -> tuple[torch.Tensor, float, int]:
-    """w (...) -> codes q (...) from 0 to 2^b - 1, scale s > 0, zero point z; (q - z) s is close to w."""
+    """w (...) -> codes q (...) from 0 to 2^b - 1, step s > 0, zero point z; (q - z) s is close to w."""
     low, high = min(w.min().item(), 0.0), max(w.max().item(), 0.0)
     s = (high - low) / (2**b - 1) or 1.0
     z = round(-low / s)
@@ -209,12 +210,13 @@ register(
         chapter=4,
         minutes=8,
         difficulty="medium",
-        task="Give the weights `w` codes from 0 to `2^b - 1`. The range reaches from `low`, the smallest "
-        "weight or 0, whichever is less, to `high`, the largest weight or 0, whichever is more; the scale "
-        "`s` divides it evenly, so that both ends have a code; the zero point `z` is `round(-low / s)`. "
-        "Then `q = clip(round(w / s) + z, 0, 2^b - 1)`. Return `q` (of w's shape), `s` and `z`. Round as "
-        "`torch.round` and Python's `round` do. If all weights are 0, let s be 1. Two things must hold: `(q "
-        "- z) * s` is never more than `s / 2` away from w, and a 0 comes back as exactly 0.",
+        task="Give the numbers `w` (weights, or what flows between them) codes from 0 to `2^b - 1`. The "
+        "range reaches from `low`, the smallest of them or 0, whichever is less, to `high`, the largest or "
+        "0, whichever is more; the step `s` divides it evenly, so that both ends have a code; the zero "
+        "point `z` is `round(-low / s)`. Then `q = clip(round(w / s) + z, 0, 2^b - 1)`. Return `q` (of w's "
+        "shape), `s` and `z`. Round as `torch.round` and Python's `round` do. If all of w is 0, let s be 1. "
+        "Two things must hold: `(q - z) * s` is never more than `s / 2` away from w, and a 0 comes back as "
+        "exactly 0.",
         reference=affine,
         cases=_affine_cases,
         seconds=10.0,
@@ -222,18 +224,18 @@ register(
         mistakes=[
             Mistake(
                 _affine_wrong(zero=False),
-                "The range must reach to 0. Where all weights lie on one side of it, your zero point falls "
+                "The range must reach to 0. Where all numbers lie on one side of it, your zero point falls "
                 "off the grid, and 0 (a pruned weight, a padded pixel) has no code.",
             ),
             Mistake(
                 _affine_wrong(zero=False, guarded=False),
-                "The range must reach to 0. Where all weights lie on one side of it, your zero point falls "
+                "The range must reach to 0. Where all numbers lie on one side of it, your zero point falls "
                 "off the grid; where all are equal, you divide by 0.",
             ),
             Mistake(
                 _affine_wrong(guarded=False),
-                "Right but for weights that are all 0: the range has no width, and you divide by it. Let s "
-                "be 1 then.",
+                "Right but where all of w is 0: the range has no width, and you divide by it. Let s be 1 "
+                "then.",
             ),
             Mistake(
                 _affine_wrong(steps=0),
@@ -267,7 +269,7 @@ register(
             Mistake(
                 _symmetric,
                 "That is the symmetric quantizer: one range for both signs. Here the grid reaches from the "
-                "smallest weight to the largest, and z says where 0 lies on it.",
+                "smallest number to the largest, and z says where 0 lies on it.",
             ),
             Mistake(
                 lambda w, b: (affine(w, b)[0], affine(w, b)[1], -affine(w, b)[2]),
@@ -277,7 +279,7 @@ register(
         hints=[
             "With b = 2 there are four codes and three steps: s is the range over 3.",
             "`low = min(w.min().item(), 0.0)` and likewise `high`; then `s = (high - low) / (2**b - 1)`.",
-            "`q = (torch.round(w / s) + z).clamp(0, 2**b - 1)`. And if all weights are 0? `x or 1.0` is 1.0 "
+            "`q = (torch.round(w / s) + z).clamp(0, 2**b - 1)`. And if all of w is 0? `x or 1.0` is 1.0 "
             "where x is 0.",
         ],
     )

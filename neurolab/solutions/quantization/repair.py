@@ -1,4 +1,4 @@
-"""Chapter 4's exercises on making errors good: GPTQ's update, and the gradient of a learned scale."""
+"""Chapter 4's exercises on making errors good: GPTQ's update, and the gradient of a learned step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Tensor = torch.Tensor
 
 
 def spread(w: torch.Tensor, q: torch.Tensor, s: torch.Tensor, U: torch.Tensor, j: int) -> torch.Tensor:
-    """w (R, C), codes q (R,) of column j, scales s (R,), U (C, C) with H^-1 = U^T U -> w (R, C)."""
+    """w (R, C), codes q (R,) of column j, steps s (R,), U (C, C) with H^-1 = U^T U -> w (R, C)."""
     w = w.clone()
     e = (w[:, j] - s * q) / U[j, j]
     w[:, j:] -= e[:, None] * U[j, j:]
@@ -82,7 +82,7 @@ register(
         minutes=10,
         difficulty="hard",
         task="One step of GPTQ. Column `j` of the weights `w`, shape (R, C), has just been rounded to the "
-        "codes `q`, shape (R,), with a scale for each row, `s` (R,). What was rounded away shall be made "
+        "codes `q`, shape (R,), with a step for each row, `s` (R,). What was rounded away shall be made "
         "good by the columns that follow. The (C, C) matrix `U` says how: it is upper triangular, and `U^T "
         "U` is the inverse of the Hessian `H`. Row by row, `e = (w_j - s q) / U_jj`, and every column k > j "
         "becomes `w_k - e U_jk`. Return the new w, shape (R, C): column j holds its rounded values `s q`, "
@@ -217,11 +217,11 @@ register(
         chapter=4,
         minutes=10,
         difficulty="hard",
-        task="A scale that is learned. The network uses `s q` with `q = clip(round(w / s), -2^(b-1), "
-        "2^(b-1) - 1)`. You are given `g`, the gradient of the loss for s q, of w's shape. Return two "
-        "gradients: that for `w`, of w's shape, and that for the one scale `s`, a single number. Rule: "
-        "`round` is passed straight through, as though its slope were 1; `clip` has slope 1 between its "
-        "bounds and 0 beyond them. (No w / s that the check sends lies within half a step beyond a bound.)",
+        task="A step that is learned. The network uses `s q` with `q = clip(round(w / s), -2^(b-1), 2^(b-1) "
+        "- 1)`. You are given `g`, the gradient of the loss for s q, of w's shape. Return two gradients: "
+        "that for `w`, of w's shape, and that for the one step `s`, a single number. Rule: `round` is "
+        "passed straight through, as though its slope were 1; `clip` has slope 1 between its bounds and 0 "
+        "beyond them. (No w / s that the check sends lies within half a step beyond a bound.)",
         reference=backward,
         cases=_ste_cases,
         seconds=10.0,
@@ -234,7 +234,7 @@ register(
             ),
             Mistake(
                 _ste_wrong(gate="none"),
-                "The scale's gradient is right. But a weight beyond the bounds can move without moving its "
+                "The step's gradient is right. But a weight beyond the bounds can move without moving its "
                 "code: its gradient is 0.",
             ),
             Mistake(
@@ -258,7 +258,7 @@ register(
             ),
             Mistake(
                 _ste_wrong(sign=-1),
-                "The sign of the scale's gradient is turned: it is q - w / s, rounded minus exact.",
+                "The sign of the step's gradient is turned: it is q - w / s, rounded minus exact.",
             ),
             Mistake(
                 _ste_wrong(over="mean"),
@@ -270,8 +270,8 @@ register(
             ),
             Mistake(
                 _ste_wrong(weighed=False),
-                "The scale's gradient must be weighed with g, weight by weight, before it is summed: that "
-                "is the chain rule.",
+                "The step's gradient must be weighed with g, weight by weight, before it is summed: that is "
+                "the chain rule.",
             ),
             Mistake(
                 _ste_wrong(divided=True),
