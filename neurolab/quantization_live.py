@@ -15,13 +15,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from neurolab import formats
 from neurolab.assistant import Assistant, collate
 from neurolab.facts import LANGUAGES, Question, split
 from neurolab.quantization import best_scales, dequantize, quantize, round_matrices
 from neurolab.tokens import encode_pair
 from neurolab.transformer import Transformer
 
-PARTS = {"query": "query", "key": "key", "value": "value", "out": "out", "up": "up", "down": "down"}
+SHOWN = (
+    "FP32", "TF32", "FP24", "BF16", "FP16", "FP8 E5M2", "FP8 E4M3", "FP6 E3M2", "FP4 E2M1", "INT8", "INT4",
+    "ternary", "binary",
+)  # fmt: skip
+WINDOWS = {
+    "0, up to 2": (0.0, 2.0),
+    "0, up to 300": (0.0, 300.0),
+    "0, up to 0.01": (0.0, 0.01),
+    "1": (1.0, 0.05),
+}
+"""What the formats' explorer looks at: near -> (middle, half the width)."""
+UNITS = (1.0, 0.25, 0.01)
+DENSE = 600  # ticks in a row at most: more than that look like a line anyway
 
 
 def said(name: str) -> str:
@@ -117,6 +130,67 @@ def falling(helper: Assistant, widths: Sequence[int], each: int = 24) -> dict[in
     return found
 
 
+# ---- which numbers exist ------------------------------------------------------------------------------
+
+
+def existing(near: str, step: float) -> dict[str, Any]:
+    """The numbers of every format of `SHOWN` in a window, thinned out where they are dense; rows from 0."""
+    middle, half = WINDOWS[near]
+    made: dict[str, Any] = {"names": list(SHOWN), "window": np.array([middle - half, middle + half])}
+    counts = {}
+    for row, name in enumerate(SHOWN):
+        x, counts[name] = _inside(name, middle - half, middle + half, step)
+        made[f"{name} x"], made[f"{name} y"] = x, np.full(len(x), float(row))
+    few = ", ".join(f"{name} {counts[name]:,}" for name in ("FP16", "BF16", "FP8 E4M3", "INT8", "INT4"))
+    return made | {"words": f"From {middle - half:g} to {middle + half:g}: numbers of {few}"}
+
+
+def _inside(name: str, low: float, high: float, step: float) -> tuple[np.ndarray, int]:
+    """Numbers of a format from low to high (outside if there is none), and how many there are."""
+    fmt = formats.of(name)
+    if isinstance(fmt, formats.Float) and fmt.bits > formats.WIDEST:
+        ends = torch.tensor([low, high], dtype=torch.float64)
+        codes = formats.encode(ends.abs(), fmt)
+        count = int(codes[1] - codes[0]) + 1 if low >= 0 else int(codes.sum()) + 1
+        return np.linspace(low, high, DENSE), count
+    x = formats.values(fmt, step=step if isinstance(fmt, formats.Whole) else 1.0).numpy()
+    x = x[(x >= low) & (x <= high)]
+    if not len(x):
+        return np.array([2 * high + 1]), 0
+    return x[np.unique(np.linspace(0, len(x) - 1, min(len(x), DENSE)).round().astype(int))], len(x)
+
+
+def format_error(w: Tensor, name: str, most: int = 4000) -> float:
+    """Least mean squared error of w in a format over its variance, of up to `most` weights.
+
+    Formats of up to 8 bits get the best of 40 steps (floats are divided by one, too).
+    """
+    fmt, flat = formats.of(name), w.flatten().double()
+    flat = flat[:: max(1, len(flat) // most)]
+    far = fmt.largest if isinstance(fmt, formats.Float) else float(max(fmt.high, 1))
+    shares = np.arange(0.05, 2.01, 0.05) if fmt.stored <= 8 else [far / float(flat.abs().max())]
+    errors = []
+    for share in shares:
+        step = float(share * flat.abs().max()) / far
+        got = step * formats.round_to(flat / step, fmt, overflow="saturate")
+        errors.append(float((got - flat).square().mean()))
+    return min(errors) / float(flat.var(correction=0))
+
+
+def format_rows(w: Tensor) -> list[list[str]]:
+    """A line a format: bits, largest and smallest number above 0, and its error on w in per cent."""
+    lines = []
+    for name in SHOWN:
+        fmt, error = formats.of(name), format_error(w, name)
+        if isinstance(fmt, formats.Float):
+            said_ = [f"1 + {fmt.exponent} + {fmt.mantissa}", f"{fmt.largest:.4g}", f"{fmt.smallest:.1e}"]
+        else:
+            said_ = ["", f"{fmt.high} s", "s"]
+        off = f"{100 * error:.2g}" if error > 1e-9 else "none to speak of"
+        lines.append([name, f"{fmt.stored}", *said_, off])
+    return lines
+
+
 # ---- one ruler: where to end it -----------------------------------------------------------------------
 
 
@@ -147,6 +221,21 @@ def clip_curves(w: Tensor, b: int, shares: np.ndarray) -> dict[str, np.ndarray]:
     """`cut_or_round` for many shares, as arrays."""
     each = [cut_or_round(w, b, float(share)) for share in shares]
     return {key: np.array([one[key] for one in each]) for key in each[0]}
+
+
+def hill(x: Tensor, bins: int = 100) -> dict[str, np.ndarray]:
+    """Numbers as a hill on a logarithmic height (0: none), with the window and heights to draw it in."""
+    flat = x.flatten().numpy()
+    counts, edges = np.histogram(flat, bins=bins)
+    height = np.log10(1.0 + counts)
+    margin = 0.04 * float(edges[-1] - edges[0])
+    reach = max(abs(float(edges[0])), abs(float(edges[-1])))
+    low = -reach if float(edges[0]) > -0.3 * reach else float(edges[0])
+    return {
+        "float x": (edges[1:] + edges[:-1]) / 2, "float y": height,
+        "window": np.array([low - margin, edges[-1] + margin]),
+        "heights": np.array([-0.6, 1.06 * height.max()]),
+    }  # fmt: skip
 
 
 def one_sided(x: Tensor, b: int, kind: str) -> dict[str, Any]:
