@@ -255,3 +255,13 @@ def falling(outcomes: Mapping[int, Answered], asked: Sequence[Probe]) -> dict[st
         "by_relation": {name: share([x == name for x in relations]) for name in dict.fromkeys(relations)},
         "by_margin": [right[:, quarter].mean(1).tolist() for quarter in by_margin],
     }
+
+
+def shuffled_error(w: Tensor, value: Tensor, seed: int) -> Tensor:
+    """w plus the error value - w of its rounding, each row's errors in another order: noise of the same size,
+    row by row, that has nothing to do with a grid of few values. w, value and the result (R, C)."""
+    if w.shape != value.shape:
+        raise ValueError(f"value of shape {tuple(value.shape)}: must be {tuple(w.shape)}, the shape of w")
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.rand(w.shape, generator=generator).argsort(1)
+    return w + (value - w).gather(1, order)

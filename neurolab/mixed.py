@@ -21,8 +21,9 @@ from torch import Tensor
 
 from neurolab import assistant, facts
 from neurolab.facts import Question
+from neurolab.measurements import Measurement
 from neurolab.quantization import best_scales, check_bits, quantize
-from neurolab.quantized import FLOAT_BYTES, Coded, put
+from neurolab.quantized import FLOAT_BYTES, Coded, put, scores, sizes
 from neurolab.transformer import Transformer
 
 WIDTHS = (2, 3, 4, 5, 6, 8)
@@ -199,29 +200,61 @@ def article(model: Transformer, high: int = 8, low: int = 4) -> dict[str, int]:
     }
 
 
-def compare(
-    model: Transformer, tokenizer: Tokenizer, bits: Bits, asked: Sequence[Question]
-) -> dict[str, Any]:
-    """Mixed against uniform precision of as many bytes or more (at most one row in 160 of difference)."""
+def compare(model: Transformer, bits: Bits, *, every: int = 1) -> dict[str, Any]:
+    """Mixed against uniform precision, both measured on each `every`-th held-out question.
+
+    The uniform model takes as many bytes or more, by less than a row a matrix; its extra bits go to the same
+    share of the rows of every matrix. `file_bytes`: the mixed model's file, codes packed, all counted.
+    """
+    weights = rounded(model, bits)
     mixed_bytes = size(model, bits)
     even = uniform_bits(model, mixed_bytes)
-    mixed_scores, uniform_scores = (
-        assistant.quick_scores(m, tokenizer, asked)
-        for m in (put(model, rounded(model, bits)), uniform(model, even))
-    )
-    points = 100 * (mixed_scores["exact_match"] - uniform_scores["exact_match"])
+    mixed_scores = scores(put(model, weights), every)
+    uniform_scores = scores(uniform(model, even), every)
     return {
         "bits_per_answer_byte_gain": uniform_scores["bits_per_answer_byte"]
         - mixed_scores["bits_per_answer_byte"],
-        "exact_match_gain_points": points,
-        "exact_match": mixed_scores["exact_match"],
-        "bits_per_answer_byte": mixed_scores["bits_per_answer_byte"],
+        "exact_match_gain_points": 100 * (mixed_scores["exact_match"] - uniform_scores["exact_match"]),
+        **mixed_scores,
         "uniform_exact_match": uniform_scores["exact_match"],
         "uniform_bits_per_answer_byte": uniform_scores["bits_per_answer_byte"],
         "bytes": mixed_bytes,
         "uniform_bytes": size(model, dict.fromkeys(bits, even)),
         "uniform_bits": even,
+        "file_bytes": int(sizes(model, weights, "packed")["bytes"]),
         "size_ratio": FLOAT_BYTES / mixed_bytes,
         "bits_by_tensor": dict(bits),
-        "questions": len(asked),
     }
+
+
+def short(name: str) -> str:
+    """A matrix's name for a picture: "blocks.0.feed_forward.up.weight" -> "0 up"."""
+    parts = name.removesuffix(".weight").split(".")
+    return f"{parts[1]} {parts[-1]}" if parts[0] == "blocks" else parts[0]
+
+
+def bars(rows: Sequence[Measurement]) -> dict[str, Any]:
+    """Rows `compression.sensitivity` as arrays for a picture: the matrices in the model's order.
+
+    names (N,); bits (B,), ascending; alone and among (B, N): bits per answer byte lost where only this matrix
+    is rounded, and where all the others have 3 bits (NaN: not measured).
+    """
+    names = list(dict.fromkeys(row.setting["tensor"] for row in rows))
+    widths = sorted({row.setting["bits"] for row in rows})
+    found: dict[str, Any] = {"names": [short(name) for name in names], "bits": widths}
+    for key, figure in (("alone", "bits_per_answer_byte"), ("among", "bits_per_answer_byte_among_3_bits")):
+        by = {(row.setting["bits"], row.setting["tensor"]): row.figures.get(figure, math.nan) for row in rows}
+        found[key] = [[by.get((b, name), math.nan) for name in names] for b in widths]
+    return found
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Which of `points` (bytes, quality) are on the Pareto front, by bytes: no other is as small and better,
+    or smaller and as good. Of equal points the first."""
+    chosen: list[int] = []
+    best = -math.inf
+    for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
+        if points[i][1] > best:
+            chosen.append(i)
+            best = points[i][1]
+    return chosen

@@ -8,9 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurolab import assistant, capacity, facts
-from neurolab.capacity import Answered, Probe, choosing_bits, falling, figures, knowledge, spelling_bits
+from neurolab.capacity import (
+    Answered,
+    Probe,
+    choosing_bits,
+    falling,
+    figures,
+    knowledge,
+    shuffled_error,
+    spelling_bits,
+)
 from neurolab.facts import Fact, Question
 from neurolab.quantization import round_matrices
+from neurolab.sweeps import compression_capacity
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -194,3 +204,32 @@ def test_weights_of_two_bits_have_room_for_every_fact(helper, asked):
     """All facts together need far less than the bits that 2-bit weights have: room is not what they lack."""
     sums = knowledge(asked, torch.zeros(len(asked)))
     assert sums["choice_bits"] < sums["possible_bits"] < 0.1 * 2 * helper.model.parameters_count()
+
+
+def test_shuffled_errors_are_the_same_errors_in_each_row():
+    w = torch.randn(5, 40, generator=torch.Generator().manual_seed(3))
+    value = (w * 2).round() / 2
+    noisy = shuffled_error(w, value, seed=1)
+    assert torch.equal(noisy, shuffled_error(w, value, seed=1))
+    assert not torch.equal(noisy, shuffled_error(w, value, seed=2))
+    torch.testing.assert_close((noisy - w).sort(1).values, (value - w).sort(1).values, rtol=0, atol=1e-6)
+    assert len(noisy[0].unique()) > 2 * len(value[0].unique())
+    with pytest.raises(ValueError, match="value of shape"):
+        shuffled_error(w, value[:4], 0)
+
+
+def test_rows_cover_every_width_and_language_and_languages_add_up(asked, monkeypatch):
+    jobs = compression_capacity.jobs()
+    settings = [tuple(job.setting.items()) for job in jobs if job.name == "compression.capacity"]
+    assert len(set(settings)) == len(settings) == 7 * 3
+    spent = torch.linspace(0, 30, len(asked))
+    outcome = Answered(spent, spent < 1, 1 - spent)
+    monkeypatch.setattr(compression_capacity, "_answered", lambda bits: outcome)
+    th, en, both = (compression_capacity.known(32, language) for language in ("th", "en", "both"))
+    assert th["probes"] + en["probes"] == both["probes"] == len(asked)
+    assert (
+        max(th["stored_bits"], en["stored_bits"])
+        < both["stored_bits"]
+        < th["stored_bits"] + en["stored_bits"]
+    )
+    assert both["bits_per_stored_bit"] == pytest.approx(both["bits_per_parameter"] / 32, rel=0.01)
