@@ -3,7 +3,8 @@
 A `Float` is sign, exponent and mantissa, with subnormal numbers below the smallest exponent; a `Whole` is a
 row of whole numbers, multiplied by a step that the quantizer chooses. `round_to` gives the nearest number of
 a format, and of two that are equally near the one whose last bit is 0 (IEEE 754: round to nearest, ties to
-even). `FORMATS` holds those that the course speaks of; `Float("E3M2", 3, 2)` makes any other.
+even; with no mantissa, which has no last bit, the larger). `FORMATS` holds those that the course speaks of;
+`Float("E3M2", 3, 2)` makes any other.
 
 What lies beyond the largest number becomes infinity where the format has one ("ieee"), NaN where it only has
 that ("nan"), and the largest number where it has neither ("none", and every `Whole`); ``overflow="saturate"``
@@ -29,7 +30,7 @@ WIDEST = 16
 class Float:
     """A floating-point format of 1 + exponent + mantissa bits, its bias 2^(exponent-1) - 1.
 
-    exponent: 1 to 8 bits.  mantissa: 0 to 23 bits (so float32 holds all its numbers).  special: what the
+    exponent: 2 to 8 bits.  mantissa: 0 to 23 bits (so float32 holds all its numbers).  special: what the
     codes with the highest exponent mean: "ieee" infinity and NaN, "nan" numbers and one NaN (all ones),
     "none" only numbers.  stored: bits that it takes in memory (TF32 takes those of FP32).
     Raises ValueError for other widths, and where there is no room for the special codes.
@@ -44,11 +45,11 @@ class Float:
     def __post_init__(self) -> None:
         if self.special not in SPECIALS:
             raise ValueError(f"special {self.special!r}: must be one of {', '.join(SPECIALS)}")
-        least = {"ieee": (2, 1), "nan": (1, 1), "none": (1, 0)}[self.special]
-        if not least[0] <= self.exponent <= 8:
-            raise ValueError(f"exponent {self.exponent!r}: must be {least[0]} to 8 bits ({self.special})")
-        if not least[1] <= self.mantissa <= 23:
-            raise ValueError(f"mantissa {self.mantissa!r}: must be {least[1]} to 23 bits ({self.special})")
+        least = 0 if self.special == "none" else 1
+        if not 2 <= self.exponent <= 8:
+            raise ValueError(f"exponent {self.exponent!r}: must be 2 to 8 bits")
+        if not least <= self.mantissa <= 23:
+            raise ValueError(f"mantissa {self.mantissa!r}: must be {least} to 23 bits ({self.special})")
         object.__setattr__(self, "stored", self.stored or 1 + self.exponent + self.mantissa)
 
     @property
