@@ -35,6 +35,7 @@ class DigitNet(nn.Module):
         super().__init__()
         if len(channels) != 3 or any(not isinstance(c, int) or c < 1 for c in channels):
             raise ValueError(f"channels {channels!r}: must be three whole numbers of at least 1")
+        self.channels = channels
         first, second, third = channels
         self.conv1 = nn.Conv2d(1, first, 3, padding=1)
         self.conv2 = nn.Conv2d(first, second, 3, padding=1)
@@ -114,9 +115,10 @@ def teach(
 
 
 @torch.inference_mode()
-def scores(net: nn.Module, split: int = 0) -> dict[str, float]:
-    """On the held-out half: accuracy in [0, 1], and bits that the net spends on a picture's right class."""
-    _, _, x, y = _tensors(split)
+def scores(net: nn.Module, every: int = 1, split: int = 0) -> dict[str, float]:
+    """On each `every`-th held-out picture: accuracy, called exact match, in [0, 1], and bits spent on a
+    picture's right class."""
+    _, _, x, y = (tensor[::every] for tensor in _tensors(split))
     net.eval()
     found = net(x)
     bits = F.cross_entropy(found, y).item() / math.log(2)
