@@ -227,6 +227,8 @@ def _decode(code: Code, data: bytes, count: int) -> tuple[Ints, int]:
         slow = np.flatnonzero(longer[peek])
         which[slow], step[slow] = look(window[slow])
         at = _hop(step, start - chunk)
+        if not len(at):
+            raise ValueError(f"after {have} of {count} symbols: bits that are no code word")
         found.append(symbols[which[at]])
         have += len(at)
         chunk += CHUNK

@@ -160,12 +160,16 @@ def load(path: Path | str) -> Loaded:
     """Read a file. CompressedError if it is missing, truncated, changed, too long or no such file."""
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            head = file.read(HEAD.size)
+            length = HEAD.unpack(head)[3] if len(head) == HEAD.size and head[:4] == MAGIC else 0
+            data = head + file.read(length)  # of a huge file no more than it says it has
+            found = file.seek(0, os.SEEK_END)
     except FileNotFoundError as error:
         raise CompressedError(f"{path}: missing") from error
     except IsADirectoryError as error:
         raise CompressedError(f"{path}: a folder, not a file") from error
-    return decode(data, str(path))
+    return decode(data, str(path), found)
 
 
 def size(tensors: Mapping[str, Coded | Tensor], config: Mapping[str, Any], coder: str = "ans") -> int:

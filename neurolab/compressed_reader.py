@@ -86,15 +86,18 @@ def _joined(planes: list[Ints], kinds: Mapping[str, int]) -> dict[str, Tensor]:
     return found
 
 
-def decode(data: bytes, where: str = "the file") -> Loaded:
-    """The content of a file's bytes. CompressedError, which begins with `where`, if anything is wrong."""
+def decode(data: bytes, where: str = "the file", size: int | None = None) -> Loaded:
+    """The content of a file's bytes. CompressedError, which begins with `where`, if anything is wrong.
+
+    size: the file's length, where `data` may be no more than its beginning.
+    """
     try:
-        return _decode(data, where)
+        return _decode(data, where, len(data) if size is None else size)
     except ValueError as error:
         raise CompressedError(f"{where}: {error}") from error
 
 
-def _decode(data: bytes, where: str) -> Loaded:
+def _decode(data: bytes, where: str, size: int) -> Loaded:
     if data[:4] != MAGIC[: len(data)] or not data:
         raise ValueError(f"not a compressed model (it begins with {data[:4]!r}, not {MAGIC!r})")
     if len(data) < HEAD.size + CHECK:
@@ -102,9 +105,9 @@ def _decode(data: bytes, where: str) -> Loaded:
     _, version, header, total = HEAD.unpack_from(data)
     if version != VERSION:
         raise ValueError(f"version {version}: this course reads version {VERSION}")
-    if len(data) != total:
-        what = "truncated" if len(data) < total else "too long"
-        raise ValueError(f"{what}: {len(data)} bytes, its head says {total}")
+    if size != total:
+        what = "truncated" if size < total else "too long"
+        raise ValueError(f"{what}: {size} bytes, its head says {total}")
     if checksum(data[:-CHECK]) != data[-CHECK:]:
         raise ValueError("changed or corrupted: the checksum does not fit")
     if HEAD.size + header + CHECK > total:

@@ -189,10 +189,9 @@ def _unpack_ans(
     for number, count in zip(use, counts, strict=True):
         table = tables[number]
         if table.span:
-            got = stack.decode(_model(table.weights()), count).astype(np.int64)
-            found.append(got + table.low)
+            found.append(stack.decode(_model(table.weights()), count) + np.int32(table.low))
         else:
-            found.append(np.full(count, table.low, np.int64))
+            found.append(np.full(count, table.low, np.int32))
     if not stack.is_empty():
         raise ValueError("bytes are left over after the last symbol")
     return found

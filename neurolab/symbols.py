@@ -149,11 +149,13 @@ def _merged(a: tuple[Ints, int], b: tuple[Ints, int]) -> tuple[Ints, int]:
     return counts, low
 
 
-def share(histograms: list[tuple[Ints, int]], widest: int = 1024) -> tuple[list[Table], list[int]]:
+def share(
+    histograms: list[tuple[Ints, int]], widest: int = 1024, most: int = 64
+) -> tuple[list[Table], list[int]]:
     """Tables for many streams, and which one each stream uses: streams share one where that is cheaper.
 
     Starting from a table each, the two whose union saves most are made one, until no union saves a bit.
-    Histograms that span more than `widest` symbols are left alone.
+    Histograms that span more than `widest` symbols are left alone, and so are all if there are over `most`.
     """
     groups = {i: ([i], h, *fit(*h)) for i, h in enumerate(histograms)}
     gains: dict[tuple[int, int], float] = {}
@@ -164,7 +166,7 @@ def share(histograms: list[tuple[Ints, int]], widest: int = 1024) -> tuple[list[
 
     for i in groups:
         for j in groups:
-            if i < j:
+            if i < j and len(groups) <= most:
                 try_pair(i, j)
     while gains:
         (i, j), gain = max(gains.items(), key=lambda pair: pair[1])
