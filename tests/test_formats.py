@@ -1,4 +1,4 @@
-"""Number formats: bit for bit those of torch and ml_dtypes, always the nearest number, errors as in theory."""
+"""Number formats: bit for bit those of torch and ml_dtypes, always the nearest, their errors as in theory."""
 
 import math
 from fractions import Fraction
@@ -127,7 +127,7 @@ def test_whole_numbers_are_rounded_as_torch_fake_quantizes():
 
 
 def nearest(x, fmt, grid):
-    """The nearest number, of two the even one (0, or the larger, where no mantissa is): by exact fractions."""
+    """The nearest number, of two the even one (0 or the larger if there is no mantissa): by exact fractions."""
     exact = Fraction(x)
     distance = [abs(Fraction(float(v)) - exact) for v in grid]
     close = [v for v, d in zip(grid, distance, strict=True) if d == min(distance)]
