@@ -127,7 +127,7 @@ def test_whole_numbers_are_rounded_as_torch_fake_quantizes():
 
 
 def nearest(x, fmt, grid):
-    """The nearest number, of two the even one (0 or the larger if there is no mantissa): by exact fractions."""
+    """The nearest number, of two the even one (no mantissa: 0, or the larger), by exact fractions."""
     exact = Fraction(x)
     distance = [abs(Fraction(float(v)) - exact) for v in grid]
     close = [v for v, d in zip(grid, distance, strict=True) if d == min(distance)]
