@@ -8,8 +8,8 @@
                 same way. There, distilling makes the file smaller, and not only the network better.
 
 Bytes are those of a file that was written and read back (`compressed`): entropy-coded ("bytes"), and with
-every code in the same number of bits ("packed_bytes"). Without coding a zero takes as much room as any code, so
-that pruning alone makes no file smaller. Beside each trained step stands the control: the float network
+every code in the same number of bits ("packed_bytes"). Without coding a zero takes as much room as any code,
+so that pruning alone makes no file smaller. Beside each trained step stands the control: the float network
 trained on for as many steps with the same batches, on the right answers.
 """
 

@@ -23,33 +23,27 @@ Sources: the stages are those of Han, Mao, Dally, Deep compression, 2016 (prune,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from neurolab import (
     assistant,
     compressed,
     digit_net,
-    measurements,
-    order_statistics,
     pruning,
     qat,
     quantized,
     tuning,
 )
-from neurolab.measurements import Measurement
 
 ORDERS = tuple("".join(order) for order in permutations("PQD"))
 CONTROL, TOGETHER = "control", "together"
 RUNS = (*ORDERS, TOGETHER, CONTROL)
-NAMES = {"P": "prune", "Q": "quantize", "D": "distil"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +71,8 @@ class Subject:
     score(net, every): figures on each `every`-th held-out example, among them "exact_match" in [0, 1] and the
     one that `loss` names.
     config(net): what its file says of its shape.
-    scope: among which weights the smallest are sought, the better of the two for this network: the first layer of
-    the digits' has 144 weights that are needed more than others.
+    scope: among which weights the smallest are sought, the better of the two for this network (the digits'
+    first layer has 144 weights, needed more than others).
     """
 
     name: str
@@ -211,53 +205,7 @@ def run(model: str, order: str, seed: int, budget: Budget, *, every: int = 1) ->
     return figures
 
 
-def summary(model: str, runs: Sequence[Measurement]) -> dict[str, Any]:
-    """Figures of the row compression.order from rows compression.order_run of this model, all seeds alike.
-
-    The range is that of exact match, in points, between the six orders (`order_statistics.compare`); the same
-    of the loss under loss_... Lists go by `orders`, the six and then the two yardsticks. ValueError where an
-    order lacks a seed that another has.
-    """
-    loss = SUBJECTS[model].loss
-    table = {(r.setting["order"], r.setting["seed"]): r.figures for r in runs if r.setting["model"] == model}
-    seeds = sorted({seed for _, seed in table})
-    if gaps := [f"{o} of seed {s}" for s in seeds for o in RUNS if (o, s) not in table] or not seeds:
-        raise ValueError(f"runs of {model}: {gaps if seeds else 'none'} missing; the sweep makes them")
-
-    def grid(figure: str, of: Sequence[str]) -> np.ndarray:
-        return np.array([[table[order, seed][figure] for order in of] for seed in seeds], dtype=float)
-
-    points, bits = 100 * grid("exact_match", RUNS), grid(loss, RUNS)
-    six = len(ORDERS)
-    control = points[:, -1]
-    return {
-        **order_statistics.compare(points[:, :six]),
-        **{f"loss_{key}": value for key, value in order_statistics.compare(bits[:, :six]).items()},
-        "orders": list(RUNS),
-        "exact_match": (points / 100).mean(0),
-        "exact_match_sd": (points / 100).std(0, ddof=1),
-        "loss": bits.mean(0),
-        "loss_sd": bits.std(0, ddof=1),
-        "exact_match_drop_points": grid("exact_match_drop_points", RUNS).mean(0),
-        "exact_match_drop_from_control_points": (control[:, None] - points).mean(0),
-        "bytes": grid("bytes", RUNS[:-1]).mean(0),
-        "zeros": grid("zeros", RUNS[:-1]).mean(0),
-        "seeds": len(seeds),
-    }
-
-
 BUDGETS = {"assistant": Budget(60), "digits": Budget(60)}
+HARD = {"digits": Budget(60, zeros=0.9, bits=2)}
+"""A second budget for a network whose runs are cheap: where compression hurts, does the order matter more?"""
 SEEDS = {"assistant": range(3), "digits": range(8)}
-
-
-def summarise(model: str, store: Path | None = None) -> dict[str, Any]:
-    """`summary` of the runs that are kept: the reader's own or, where there is none, the shipped one.
-
-    store: look there alone. ValueError where runs are missing.
-    """
-    runs: dict[tuple[str, int], Measurement] = {}
-    budget = asdict(BUDGETS[model])
-    for place in (measurements.shipped(), measurements.own()) if store is None else (store,):
-        for row in measurements.read("compression.order_run", store=place, model=model, **budget):
-            runs[row.setting["order"], row.setting["seed"]] = row
-    return summary(model, list(runs.values()))

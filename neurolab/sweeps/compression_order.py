@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 
-from neurolab import orders
+from neurolab import order_rows, orders
+from neurolab.orders import Budget
 from neurolab.sweep import Job
 
 MINUTES = {"assistant": 3.0, "digits": 0.1}  # a run
 
 
-def jobs() -> list[Job]:
-    """A row a run, and for each model a row that compares them; that one comes last: it reads the others."""
+def compared(name: str, model: str, budget: Budget) -> list[Job]:
+    """A row a run, and one, called `name`, that compares them; it comes last, for it reads the others."""
+    setting = {"model": model, **asdict(budget)}
     made = []
-    for model, budget in orders.BUDGETS.items():
-        setting = {"model": model, **asdict(budget)}
-        for seed in orders.SEEDS[model]:
-            for order in orders.RUNS:
-                make = partial(orders.run, model, order, seed, budget)
-                run = {**setting, "order": order, "seed": seed}
-                made.append(Job("compression.order_run", run, make, MINUTES[model], 5))
-        made.append(Job("compression.order", setting, partial(orders.summarise, model), 0.001, 5))
-    return made
+    for seed in orders.SEEDS[model]:
+        for order in orders.RUNS:
+            make = partial(orders.run, model, order, seed, budget)
+            run = {**setting, "order": order, "seed": seed}
+            made.append(Job("compression.order_run", run, make, MINUTES[model], 5))
+    return [*made, Job(name, setting, partial(order_rows.summarise, model, budget), 0.001, 5)]
+
+
+def jobs() -> list[Job]:
+    """compression.order for each model (claim B2 reads it), compression.order_hard for the harder budget."""
+    usual = [compared("compression.order", model, budget) for model, budget in orders.BUDGETS.items()]
+    hard = [compared("compression.order_hard", model, budget) for model, budget in orders.HARD.items()]
+    return [job for some in (*usual, *hard) for job in some]
