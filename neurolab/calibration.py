@@ -94,7 +94,7 @@ def by_percentile(seen: Numbers, percentile: float, *, affine: bool = False) -> 
 def costs(
     seen: Numbers, low: float, high: float, bits: float, *, affine: bool = False
 ) -> tuple[float, float]:
-    """Mean squared errors (rounding, clipping): of numbers up to half a step from a code, and of the others."""
+    """Mean squared errors (rounding, clipping): of numbers up to half a step from a code, and the others."""
     lowest, highest = code_range(bits, affine=affine)
     s, z = step_and_zero(torch.tensor(low), torch.tensor(high), bits, affine=affine)
     step, zero = float(s), 0 if z is None else int(z)

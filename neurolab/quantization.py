@@ -58,12 +58,17 @@ def best_scales(w: Tensor, bits: int, candidates: int = 100) -> Tensor:
         raise ValueError(f"w of shape {tuple(w.shape)}: must be (R, C), with at least one weight")
     if not torch.isfinite(w).all():
         raise ValueError("w holds NaN or infinity: every weight must be finite")
+    return best_steps(w, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1, candidates)
+
+
+def best_steps(w: Tensor, lowest: int, highest: int, candidates: int = 100) -> Tensor:
+    """`best_scales` for codes lowest..highest: steps (R, 1) of the rows of w (R, C) with the least error."""
     largest = w.abs().amax(1, keepdim=True)  # (R, 1)
     best, least = torch.ones_like(largest), torch.full_like(largest, torch.inf)
     for i in range(1, candidates + 1):
-        s = largest * (i / candidates) / max(2 ** (bits - 1) - 1, 1)
+        s = largest * (i / candidates) / max(highest, 1)
         s = torch.where(s > 0, s, torch.ones_like(s))
-        error = (w - dequantize(quantize(w, s, bits), s)).square().sum(1, keepdim=True)
+        error = (w - torch.round(w / s).clamp(lowest, highest) * s).square().sum(1, keepdim=True)
         better = error < least
         best, least = torch.where(better, s, best), torch.where(better, error, least)
     return best
