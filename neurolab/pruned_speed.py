@@ -124,9 +124,14 @@ def _onnx(module: nn.Module, given: tuple[Tensor, ...]) -> Callable[[], Any]:
 def faster(
     a: Transformer, b: Transformer, runtime: str = "torch", *, pairs: int = 101, tokens: int = TOKENS
 ) -> dict[str, Ratio]:
-    """How many times faster `a` answers than `b`, by call, timed in turns."""
+    """How many times faster `a` answers than `b`, by call, timed in turns on one thread."""
     fast, slow = calls(a, runtime, tokens), calls(b, runtime, tokens)
-    return {name: paired(fast[name], slow[name], pairs=pairs, warmup=5) for name in CALLS}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return {name: paired(fast[name], slow[name], pairs=pairs, warmup=5) for name in CALLS}
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _figures(name: str, found: dict[str, Ratio]) -> dict[str, float]:

@@ -157,7 +157,7 @@ def smaller(model: Transformer, plan: Plan) -> Transformer:
                 rows, columns = kept.get(part, (slice(None), slice(None)))
                 cut = weight[rows] if weight.ndim == 1 else weight[rows][:, columns]
                 new[f"blocks.{at}.{part}"] = cut.clone()
-    made = Transformer(config)
+    made = Transformer(config).to(model.embedding.weight.dtype)
     made.load_state_dict(new)
     return made.train(model.training)
 
