@@ -218,9 +218,14 @@ def knowledge(asked: Sequence[Probe], spent: Tensor) -> dict[str, float]:
 def figures(
     asked: Sequence[Probe], outcome: Answered, *, parameters: int, stored_bytes: int
 ) -> dict[str, float]:
-    """`knowledge`, a parameter and a stored bit; the share of the possible bits; the share of facts right."""
+    """`knowledge`, in all, a parameter and a stored bit; the share of the possible bits and of right answers;
+    what a fact weighs, and how many bits of the file there are for it."""
     found: dict[str, float] = dict(knowledge(asked, outcome.bits))
+    count = len({(p.fact.relation, p.fact.key) for p in asked})
     return found | {
+        "facts": count,
+        "possible_bits_per_fact": found["possible_bits"] / count,
+        "file_bits_per_fact": 8 * stored_bytes / count,
         "share": found["stored_bits"] / found["possible_bits"],
         "bits_per_parameter": found["stored_bits"] / parameters,
         "bits_per_stored_bit": found["stored_bits"] / (8 * stored_bytes),
@@ -236,7 +241,8 @@ def falling(outcomes: Mapping[int, Answered], asked: Sequence[Probe]) -> dict[st
 
     Gives bits (B,), descending; kept: language -> share of facts right (B,); by_relation: relation -> the
     same; by_margin: (4, B), the same of the four quarters of the facts by their margin at the most bits,
-    narrow to wide.
+    narrow to wide; by_weight: (4, B), the same by their prior bits, light to heavy; weight: relation -> mean
+    prior bits of an answer.
     """
     if not outcomes:
         raise ValueError("outcomes {}: must hold at least one bit-width")
@@ -248,12 +254,21 @@ def falling(outcomes: Mapping[int, Answered], asked: Sequence[Probe]) -> dict[st
     def share(of: Sequence[bool]) -> list[float]:
         return right[:, torch.tensor(of)].mean(1).tolist()  # type: ignore[no-any-return]
 
-    by_margin = outcomes[widths[0]].margin.argsort(stable=True).tensor_split(4)
+    prior = torch.tensor([p.prior for p in asked], dtype=torch.float64)
+
+    def quarters(of: Tensor) -> list[list[float]]:
+        return [right[:, q].mean(1).tolist() for q in of.argsort(stable=True).tensor_split(4)]
+
     return {
         "bits": widths,
         "kept": {lang: share([x == lang for x in languages]) for lang in LANGUAGES if lang in languages},
         "by_relation": {name: share([x == name for x in relations]) for name in dict.fromkeys(relations)},
-        "by_margin": [right[:, quarter].mean(1).tolist() for quarter in by_margin],
+        "by_margin": quarters(outcomes[widths[0]].margin),
+        "by_weight": quarters(prior),
+        "weight": {
+            name: float(prior[torch.tensor([x == name for x in relations])].mean())
+            for name in dict.fromkeys(relations)
+        },
     }
 
 

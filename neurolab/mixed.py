@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from neurolab import assistant, facts
+from neurolab import assistant
 from neurolab.facts import Question
 from neurolab.measurements import Measurement
 from neurolab.quantization import best_scales, check_bits, quantize
@@ -96,14 +96,6 @@ def uniform_bits(model: Transformer, least: int) -> float:
         if size(model, dict.fromkeys(matrices(model), k / 160)) >= least:
             return k / 160
     raise ValueError(f"least {least} bytes: uniform precision takes fewer at 8 bits")
-
-
-def questions(count: int = 1000) -> list[Question]:
-    """The questions that sensitivity is measured on: all of `dev`, then `count` less those of `train`, evenly
-    spread. None of them is held out."""
-    watched, trained = facts.split("dev"), facts.split("train")
-    wanted = max(count - len(watched), 0)
-    return watched[:count] + [trained[i * len(trained) // wanted] for i in range(wanted)]
 
 
 def sensitivity(

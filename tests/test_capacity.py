@@ -158,6 +158,7 @@ def test_figures_are_per_parameter_and_per_stored_bit():
     assert found["stored_bits"] == 6
     assert (found["bits_per_parameter"], found["bits_per_stored_bit"]) == (2, 6 / 16)
     assert (found["share"], found["exact_match"], found["needed_bits_per_parameter"]) == (0.75, 1, 8 / 3)
+    assert (found["facts"], found["possible_bits_per_fact"], found["file_bits_per_fact"]) == (1, 8, 16)
 
 
 @pytest.mark.parametrize("bits", [None, 2])
@@ -179,10 +180,9 @@ def test_bits_and_right_answers_are_those_of_the_assistants_own_scores(helper, b
     ]
 
 
-def test_falling_counts_by_language_relation_and_margin():
-    asked = [
-        probe("name of city", k, lang) for k, lang in (("A", "th"), ("B", "th"), ("A", "en"), ("C", "en"))
-    ]
+def test_falling_counts_by_language_relation_margin_and_weight():
+    facts_asked = (("A", "th", 4.0), ("B", "th", 2.0), ("A", "en", 8.0), ("C", "en", 6.0))
+    asked = [probe("name of city", key, language, prior) for key, language, prior in facts_asked]
 
     def outcome(right, margin):
         return Answered(torch.zeros(4), torch.tensor(right), torch.tensor(margin))
@@ -198,6 +198,8 @@ def test_falling_counts_by_language_relation_and_margin():
     assert found["kept"] == {"th": [1, 0], "en": [0.5, 0.5]}
     assert found["by_relation"] == {"name of city": [0.75, 0.25]}
     assert found["by_margin"] == [[1, 0], [0, 0], [1, 0], [1, 1]]
+    assert found["by_weight"] == [[1, 0], [1, 0], [0, 0], [1, 1]]
+    assert found["weight"] == {"name of city": 5}
 
 
 def test_weights_of_two_bits_have_room_for_every_fact(helper, asked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache, partial
 from typing import Any
 
-from neurolab import assistant, mixed
+from neurolab import assistant, facts, mixed
 from neurolab.sweep import Job
 
 RATIOS = (6, 7, 8, 9, 10, 11, 12, 13)
@@ -13,7 +13,6 @@ RATIOS = (6, 7, 8, 9, 10, 11, 12, 13)
 ARTICLE = ((8, 4), (6, 3), (5, 3), (4, 2), (3, 2))
 """(high, low) bits: the articles' own, and its shape at sizes where something is at stake."""
 AROUND = 3  # bits of the other matrices when the bits are given out
-ALONE = (2, 3, 4)  # above, a matrix rounded alone costs nothing that could be told from chance
 
 
 @lru_cache(maxsize=1)
@@ -23,28 +22,26 @@ def _helper() -> assistant.Assistant:
 
 @lru_cache(maxsize=2)
 def losses(around: int | None) -> dict[str, dict[int, float]]:
-    """`mixed.sensitivity` of every matrix of the assistant, once a process."""
+    """`mixed.sensitivity` of every matrix of the assistant, once a process, on the questions of `dev`: never
+    trained, never held out."""
     helper = _helper()
     return mixed.sensitivity(
         helper.model,
         helper.tokenizer,
-        mixed.questions(),
+        facts.split("dev"),
         list(mixed.matrices(helper.model)),
-        mixed.WIDTHS if around else ALONE,
-        around,
+        around=around,
     )
 
 
 def lost(tensor: str, bits: int) -> dict[str, Any]:
     """Figures of one row `compression.sensitivity`."""
-    found: dict[str, Any] = {"bits_per_answer_byte_among_3_bits": losses(AROUND)[tensor][bits]}
-    if bits in ALONE:
-        found["bits_per_answer_byte"] = losses(None)[tensor][bits]
-    model = _helper().model
-    return found | {
-        "weights": mixed.matrices(model)[tensor].numel(),
-        "questions": len(mixed.questions()),
-        "held_out": False,
+    return {
+        "bits_per_answer_byte": losses(None)[tensor][bits],
+        "bits_per_answer_byte_among_3_bits": losses(AROUND)[tensor][bits],
+        "weights": mixed.matrices(_helper().model)[tensor].numel(),
+        "questions": len(facts.split("dev")),
+        "split": "dev",
     }
 
 
@@ -74,7 +71,6 @@ def jobs() -> list[Job]:
         made.append(Job("compression.mixed", setting, partial(measured, ratio), 1.5))
     for high, low in ARTICLE:
         there = round(mixed.FLOAT_BYTES / mixed.size(model, mixed.article(model, high, low)), 2)
-        allocation = "article" if (high, low) == ARTICLE[0] else "article's shape"
-        setting = {"budget_ratio": there, "allocation": allocation, "high": high, "low": low}
+        setting = {"budget_ratio": there, "allocation": "article", "high": high, "low": low}
         made.append(Job("compression.mixed", setting, partial(article, high, low), 1.5))
     return made
