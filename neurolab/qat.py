@@ -96,8 +96,8 @@ def fake_quantize(
         raise ValueError(f"skip holds {unknown[0]!r}: must be among the model's matrices")
     for name, module in list(weights(model)):
         if name not in skip:
-            W = module.weight
-            parametrize.register_parametrization(module, "weight", FakeQuant(W, kind, granularity))
+            fake = FakeQuant(module.weight, kind, granularity)  # type: ignore[arg-type]
+            parametrize.register_parametrization(module, "weight", fake)
     return model
 
 
@@ -142,7 +142,7 @@ def plain(model: Model) -> Model:
     made = copy.deepcopy(model)
     for _, module in weights(made):
         if parametrize.is_parametrized(module, "weight"):
-            W = module.weight.detach().clone()
+            W = module.weight.detach().clone()  # type: ignore[union-attr,operator]
             # torch's own removal would change the class, which the copy shares with `model`
             module.__class__ = parametrize.type_before_parametrizations(module)
             del module.parametrizations

@@ -146,12 +146,12 @@ def sizes(model: nn.Module, tensors: Mapping[str, Coded | Tensor], coder: str = 
     """Bytes of the file written from `tensors`, read back and compared, and how many times smaller it is."""
     from dataclasses import asdict
 
-    from neurolab import compressed
+    from neurolab.compressed import load, save  # the file, one floor up
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.nl"
-        size = compressed.save(path, dict(tensors), config=asdict(model.config), coder=coder)  # type: ignore[arg-type,call-overload]
-        back = compressed.load(path).tensors
+        size = save(path, dict(tensors), config=asdict(model.config), coder=coder)  # type: ignore[arg-type,call-overload]
+        back = load(path).tensors
     wanted, got = values(tensors), values(back)
     if wanted.keys() != got.keys() or not all(torch.equal(wanted[name], got[name]) for name in wanted):
         raise RuntimeError("the file does not give back the weights that were written")

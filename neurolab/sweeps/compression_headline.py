@@ -1,4 +1,4 @@
-"""The chapter's four files (12x and 14x without training, 18x and 28x with it), three seeds, and the control."""
+"""The chapter's four files (12x, 14x without training, 18x, 28x with it), three seeds, and the control."""
 
 from __future__ import annotations
 
