@@ -80,15 +80,14 @@ def run(model: str, step: str, seed: int, tuning: int, *, every: int = 1) -> dic
     if step not in steps_of(model):
         raise ValueError(f"step {step!r}: must be one of {', '.join(steps_of(model))}")
     subject = SUBJECTS[model]
-    start = subject.network(seed)
     net, control = take(subject, step, seed, tuning)
-    before = subject.score(start, every)
-    found = before if step == "float" else subject.score(qat.plain(net), every)
-    beside = before if step in ("float", "int8") else subject.score(control, every)
-    whole = float_bytes(model, start)
+    start = orders.before(subject, 0 if model == "assistant" else seed, every)
+    found = start if step == "float" else subject.score(qat.plain(net), every)
+    beside = start if step in ("float", "int8") else subject.score(control, every)
+    whole = float_bytes(model, subject.network(seed))
     figures: dict[str, Any] = {
         **found,
-        "exact_match_drop_points": 100 * (before["exact_match"] - found["exact_match"]),
+        "exact_match_drop_points": 100 * (start["exact_match"] - found["exact_match"]),
         "control_exact_match": beside["exact_match"],
         "exact_match_drop_from_control_points": 100 * (beside["exact_match"] - found["exact_match"]),
         f"control_{subject.loss}": beside[subject.loss],

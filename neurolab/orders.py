@@ -173,6 +173,12 @@ def compress(
     return net.eval()
 
 
+@lru_cache(maxsize=4)
+def before(subject: Subject, seed: int, every: int = 1) -> dict[str, float]:
+    """The scores of the float network of a seed."""
+    return subject.score(subject.network(seed), every)
+
+
 def run(model: str, order: str, seed: int, budget: Budget, *, every: int = 1) -> dict[str, Any]:
     """Figures of one run, a row compression.order_run: quality, what it lost, bytes, zeros, the way there.
 
@@ -191,11 +197,11 @@ def run(model: str, order: str, seed: int, budget: Budget, *, every: int = 1) ->
         budget,
         after=lambda n: way.append(subject.score(qat.plain(n), glance)["exact_match"]),
     )
-    before = subject.score(subject.network(seed), every)
+    start = before(subject, 0 if model == "assistant" else seed, every)
     found = subject.score(qat.plain(net), every)
     figures: dict[str, Any] = {
         **found,
-        "exact_match_drop_points": 100 * (before["exact_match"] - found["exact_match"]),
+        "exact_match_drop_points": 100 * (start["exact_match"] - found["exact_match"]),
         "on_the_way": way,
     }
     if order != CONTROL:

@@ -7,8 +7,8 @@ from functools import partial
 from neurolab import chain
 from neurolab.sweep import Job
 
-MINUTES = {"float": 0.3, "int8": 0.5, "pruned": 3.0, "distilled": 6.0}  # of the assistant
-DIGITS = 0.15
+MINUTES = {"float": 0.3, "int8": 0.5, "pruned": 2.5, "distilled": 5.0}  # of the assistant
+DIGITS = 0.1
 
 
 def jobs() -> list[Job]:

@@ -9,7 +9,7 @@ from neurolab import order_rows, orders
 from neurolab.orders import Budget
 from neurolab.sweep import Job
 
-MINUTES = {"assistant": 3.0, "digits": 0.1}  # a run
+MINUTES = {"assistant": 2.5, "digits": 0.06}  # a run
 
 
 def compared(name: str, model: str, budget: Budget) -> list[Job]:
