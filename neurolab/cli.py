@@ -250,6 +250,61 @@ def sweep(
 
 
 @app.command()
+def compress(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A folder with an assistant, or a safetensors file of your own. [default: the assistant]"
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("compressed.nlab"),
+    bits: Annotated[int, typer.Option(min=2, max=8, help="Bits of a weight's code, before coding.")] = 4,
+    sparsity: Annotated[
+        float, typer.Option(min=0, help="Share of each matrix's weights that become 0; below 1.")
+    ] = 0.0,
+    coder: Annotated[
+        str, typer.Option(help="`ans`, `huffman`, `zstd`, or `packed`: the codes as they are.")
+    ] = "ans",
+    score: Annotated[
+        bool, typer.Option("--score", help="Also ask both assistants the held-out questions: a minute or so.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of a table.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Round a model's matrices to few bits and write it as one file, as small as its entropy.
+
+    A step a row, no training: the plain recipe of chapters 4 and 5. `neurolab decompress` reads the file.
+    """
+    from neurolab import compressing
+
+    with _stdout_as_stderr():
+        found = compressing.make(
+            model, out, bits=bits, sparsity=sparsity, coder=coder, score=score, force=force, say=_say
+        )
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    Console().print(compressing.table(found))
+
+
+@app.command()
+def decompress(
+    file: Annotated[Path, typer.Argument(help="What `neurolab compress` wrote.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Unpack a compressed file: model.safetensors, its card, and its tokenizer if it has one."""
+    from neurolab import compressing
+
+    compressing.unpack(file, out, force=force)
+    _say(f"The model lies in {out}.")
+
+
+@app.command()
 def claims(
     as_json: Annotated[bool, typer.Option("--json", help="Print the ledger as one JSON array.")] = False,
     chapter: Annotated[

@@ -7,19 +7,19 @@ every tensor of two dimensions or more is pruned and rounded, a step a row; the 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from rich.table import Table
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from neurolab import assistant, compressed, pruning, streams
+from neurolab import assistant, compressed, facts, pruning, streams
 from neurolab.compressed import Loaded
 from neurolab.quantization import best_scales, check_bits, code_range, codes
 from neurolab.quantized import Coded, Tensors, values
@@ -53,9 +53,9 @@ def round_to_nearest(w: Tensor, bits: int) -> Coded:
 def compress(weights: Mapping[str, Tensor], bits: int, sparsity: float = 0.0) -> Tensors:
     """The weights by name, coded: in every matrix the smallest |w| are set to 0 first.
 
-    bits: 2 to 8.  sparsity: share of zeros in each matrix, in [0, 1); embeddings (a name with one of SPARED in
-    it) are rounded, but stay dense. ValueError for other bits or sparsities, for a tensor of other numbers
-    than floats, or of some that are not finite, and where there is nothing to code.
+    bits: 2 to 8.  sparsity: share of zeros in each matrix, in [0, 1); embeddings (whose names have one of
+    SPARED in them) are rounded, but stay dense. ValueError for other bits or sparsities, for a tensor of
+    other numbers than floats, or of some that are not finite, and where there is nothing to code.
     """
     check_bits(bits)
     pruning.check_sparsity(sparsity)
@@ -122,6 +122,70 @@ def report(loaded: Loaded, float_bytes: int) -> dict[str, Any]:
     }
 
 
+def make(
+    model: Path | None,
+    out: Path,
+    *,
+    bits: int = 4,
+    sparsity: float = 0.0,
+    coder: str = "ans",
+    score: bool = False,
+    force: bool = False,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Compress `model` (None: the assistant) to the file `out`, read it back, compare; the `report`.
+
+    score: exact match and bits per answer byte of both assistants, under "scores". Raises ValueError for a
+    bad choice, before anything is written.
+    """
+    streams.check_coder(coder)
+    check_bits(bits)
+    pruning.check_sparsity(sparsity)
+    refuse(out, force)
+    if not out.parent.is_dir():
+        raise ValueError(f"{out}: there is no folder {out.parent}")
+    source = read(model)
+    if score and not source.config:
+        raise ValueError(f"--score: {model} is not an assistant, so there is nothing to ask it")
+    tensors = compress(source.weights, bits, sparsity)
+    about = {
+        "bits": bits,
+        "sparsity": sparsity,
+        "recipe": "magnitude pruning, round to nearest, a step a row",
+    }
+    compressed.save(out, tensors, config=source.config, coder=coder, about=about, tokenizer=source.tokenizer)
+    loaded = compressed.load(out)
+    if not compressed.same(tensors, loaded.tensors):
+        raise RuntimeError(f"{out}: does not give back the weights that were written")
+    found = {"file": str(out), "bits": bits, "sparsity": sparsity, "coder": coder}
+    found |= report(loaded, source.float_bytes)
+    if score:
+        say("asking both the held-out questions")
+        helper = assistant.load(model)
+        asked = facts.split("held_out")
+        found["scores"] = {
+            name: assistant.quick_scores(net, helper.tokenizer, asked)
+            for name, net in (("float", helper.model), ("compressed", loaded.model()))
+        }
+    return found
+
+
+def table(found: Mapping[str, Any]) -> Table:
+    """The report for the terminal."""
+    drawn = Table("what", "figure", title=found["file"])
+    for name, size in found["parts"].items():
+        drawn.add_row(f"{name}, bytes", f"{size:,}")
+    drawn.add_row("in all, without a tokenizer", f"{found['bytes']:,}")
+    drawn.add_row("the float file, bytes", f"{found['float_bytes']:,}")
+    drawn.add_row("smaller", f"{found['size_ratio']:.2f} x")
+    drawn.add_row("bits a coded weight", f"{8 * found['parts'].get('codes', 0) / found['codes']:.3f}")
+    drawn.add_row("codes above their entropy", f"{found['over_entropy_percent']:.2f} %")
+    for name, scores in found.get("scores", {}).items():
+        drawn.add_row(f"exact match, {name}", f"{100 * scores['exact_match']:.2f} %")
+        drawn.add_row(f"bits per answer byte, {name}", f"{scores['bits_per_answer_byte']:.4f}")
+    return drawn
+
+
 def unpack(file: Path, folder: Path, *, force: bool = False) -> Loaded:
     """Write what a compressed file holds to `folder`: model.safetensors, compressed.json, tokenizer.json.
 
@@ -150,5 +214,5 @@ def refuse(path: Path, force: bool) -> None:
         raise ValueError(f"{path}: is a folder")
     if path.exists() and not force:
         raise ValueError(f"{path}: is there already; --force overwrites it")
-    if not os.access(path.parent if path.parent.exists() else path.parent.parent, os.W_OK):
-        raise ValueError(f"{path}: cannot be written there")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ValueError(f"{path}: {path.parent} is no folder")
