@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 
-from neurolab import pruning, qat
+from neurolab import assistant, measurements, pruning, qat, thinning
 from neurolab.assistant import answer_loss, collate
 from neurolab.transformer import Config, Transformer
 
@@ -202,3 +202,54 @@ def test_bad_arguments_are_named(model):
         pruning.Gradual(model, 0.5, stop=5, every=0)
     with pytest.raises(ValueError, match="batches"):
         pruning.input_norms(model, [])
+
+
+@pytest.mark.parametrize("method", pruning.METHODS)
+def test_the_histogram_counts_every_weight_once(method):
+    found = thinning.histogram(0.75, method)
+    w = pruning.weights(assistant.load().model)["blocks.1.feed_forward.up.weight"]
+    assert found["stays"].sum() + found["goes"].sum() == w.numel()
+    assert found["goes"].sum() == round(0.75 * w.numel())
+    assert found["kept"] == pytest.approx(0.25)
+    if method == "magnitude":  # nothing that stays lies nearer to 0 than what goes
+        assert found["threshold"] <= w.abs().flatten().sort().values[round(0.75 * w.numel())]
+    assert 0 < thinning.histogram(0.3, method)["error"] < found["error"] < 1
+    assert (thinning.corner(0.75) == 0).mean() == pytest.approx(0.75, abs=0.1)
+
+
+def test_wanda_s_output_error_is_below_magnitude_s():
+    """On inputs that it was not chosen by layer for: what Sun et al. report, on our matrices in the mean."""
+    error = {
+        method: sum(thinning.histogram(0.5, method, name)["error"] for name in thinning.matrices())
+        for method in pruning.METHODS
+    }
+    assert error["wanda"] < error["magnitude"]
+
+
+def test_speed_bars_are_read_from_rows():
+    def row(setting, figures):
+        return measurements.row(
+            "compression.prune_speed", 5, {"runtime": "torch", **setting}, figures, command="test"
+        )
+
+    ends = ("", "_low", "_high", "_token", "_token_low", "_token_high")
+    rows = [
+        row({"sparsity": 0.9}, {f"dense_kernel_speedup{e}": 1.0 for e in ends}),
+        row({"sparsity": 0.5}, {f"{k}_speedup{e}": 0.5 for e in ends for k in ("csr", "dense_kernel")}),
+        row(
+            {"layers": 2, "heads": 4, "channels": 576},
+            {**{f"structured_speedup{e}": 2.0 for e in ends}, "mac_ratio": 2.2, "mac_ratio_token": 2.1},
+        ),
+    ]
+    bars = thinning.speed_bars(rows, token=True)
+    assert bars["label"] == [
+        "50 % zeros, dense kernel",
+        "90 % zeros, dense kernel",
+        "50 % zeros, sparse rows",
+        "2 layers, 4 heads, 576 channels",
+    ]
+    assert bars["ratio"] == [0.5, 1.0, 0.5, 2.0]
+    assert bars["multiply_adds"] == pytest.approx([2, 10, 2, 2.1])
+    assert thinning.speed_bars([], "onnxruntime")["label"] == []
+    with pytest.raises(ValueError, match="name 'head'"):
+        thinning.histogram(0.5, name="head")
