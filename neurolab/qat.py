@@ -2,8 +2,9 @@
 
 A weight w is used as s q, q = clip(floor(w / s + 1/2), low, high), while training moves the float w behind it
 and the step s. Rounding has no useful derivative; the straight-through estimator takes that of the identity
-where nothing was clipped (Bengio et al., 2013), from which the step's own derivative follows: q - w / s within
-the bounds, the bound beyond them (LSQ: Esser et al., Learned step size quantization, ICLR 2020, equation 3).
+where nothing was clipped (Bengio et al., 2013), from which the step's own derivative follows: q - w / s
+within the bounds, the bound beyond them (LSQ: Esser et al., Learned step size quantization, ICLR 2020,
+equation 3).
 
     2 to 8     whole numbers of so many bits
     "ternary"  -1, 0, 1          (Li et al., Ternary weight networks, 2016)

@@ -27,8 +27,8 @@ Model = TypeVar("Model", bound=nn.Module)
 class Coded:
     """A quantized tensor.
 
-    q: int16 codes, of the weight's shape.  step: float32 s > 0, 0-d, or (R', C'), R' a divisor of the rows and
-    C' the numbers in a row: (R, 1) one a row, (1, C) one a column, (R, C / g) one a group of g neighbours.
+    q: int16 codes, of the weight's shape.  step: float32 s > 0, 0-d, or (R', C'), divisors of
+    the rows and of the numbers in a row: (R, 1) one a row, (1, C) one a column, (R, C / g) one a group of g.
     zero: int16 z of the step's shape; None stands for 0.
     """
 
@@ -105,7 +105,7 @@ def _tokenizer() -> Any:
 
 
 def scores(model: nn.Module, every: int = 1) -> dict[str, float]:
-    """Exact match in [0, 1], by language too, and bits per answer byte, on each `every`-th held-out question."""
+    """Exact match in [0, 1] and bits per answer byte, by language too, on each `every`-th held-out one."""
     asked: dict[str, Sequence[Question]] = {
         lang: facts.split("held_out", lang)[::every] for lang in facts.LANGUAGES
     }
