@@ -126,14 +126,18 @@ def book(
 @app.command()
 def train(
     what: Annotated[
-        str, typer.Argument(help="`assistant`, or `spiking`: its spiking networks (chapter 3).")
+        str,
+        typer.Argument(
+            help="`assistant`, `spiking`: its spiking networks (chapter 3), or `vision`: an image network (4)."
+        ),
     ] = "assistant",
     folder: Annotated[
         Path | None,
         typer.Option(help="Where the weights go. [default: the shipped ones]"),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Assistant: stop after so many steps. [default: the full run]")
+        int | None,
+        typer.Option(min=1, help="Assistant, vision: stop after so many steps. [default: the full run]"),
     ] = None,
     stage: Annotated[
         str | None,
@@ -161,8 +165,14 @@ def train(
             spiking_recipe.forget()
         made = spiking_recipe.train(stage, folder=folder)
         _say(f"Networks: {', '.join(made)}. They lie in {folder or spiking_recipe.FOLDER}.")
+    elif what == "vision":
+        if stage is not None:
+            raise ValueError(f"--stage {stage}: belongs to `neurolab train spiking`")
+        from neurolab import vision
+
+        _say(f"The image network lies in {vision.ship(folder, steps=steps)}.")
     else:
-        raise ValueError(f"cannot train {what!r}; there are assistant, spiking")
+        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision")
 
 
 def _train_assistant(folder: Path | None, steps: int | None, resume: bool) -> None:
