@@ -211,3 +211,22 @@ def test_the_sweep_makes_every_order_with_every_seed_and_compares_last(name, bud
         assert compared.make.args == (model, budget)
         assert compared.minutes < min(job.minutes for job in runs)
     assert len([j for j in jobs if j.name == f"compression.{name}"]) == len(budgets)
+
+
+def test_the_comparison_waits_for_the_last_runs_but_not_for_ever(monkeypatch):
+    calls = []
+
+    def summarise(model, budget):
+        calls.append(model)
+        if len(calls) < 3:
+            raise ValueError("runs of digits: DQP of seed 7 missing")
+        return {"range": 1.0}
+
+    monkeypatch.setattr(order_rows, "summarise", summarise)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert compression_order.compare("digits", SHORT) == {"range": 1.0}
+    assert len(calls) == 3
+    calls.clear()
+    with pytest.raises(ValueError, match="DQP of seed 7"):
+        compression_order.compare("digits", SHORT, patience=0)
+    assert len(calls) == 1

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from neurolab import order_rows, orders
 from neurolab.orders import Budget
 from neurolab.sweep import Job
 
 MINUTES = {"assistant": 2.5, "digits": 0.06}  # a run
+
+
+def compare(model: str, budget: Budget, patience: float = 120.0) -> dict[str, Any]:
+    """The comparison of the kept runs; waits up to `patience` seconds for those that another worker makes."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return order_rows.summarise(model, budget)
+        except ValueError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.5)
 
 
 def compared(name: str, model: str, budget: Budget) -> list[Job]:
@@ -21,7 +35,7 @@ def compared(name: str, model: str, budget: Budget) -> list[Job]:
             make = partial(orders.run, model, order, seed, budget)
             run = {**setting, "order": order, "seed": seed}
             made.append(Job("compression.order_run", run, make, MINUTES[model], 5))
-    return [*made, Job(name, setting, partial(order_rows.summarise, model, budget), 0.001, 5)]
+    return [*made, Job(name, setting, partial(compare, model, budget), 0.001, 5)]
 
 
 def jobs() -> list[Job]:
