@@ -128,7 +128,7 @@ def train(
     what: Annotated[
         str,
         typer.Argument(
-            help="`assistant`, `spiking`: its spiking networks (chapter 3), or `vision`: an image network (4)."
+            help="`assistant`, `spiking`: its networks (chapter 3), or `vision`: an image network (4)."
         ),
     ] = "assistant",
     folder: Annotated[
