@@ -12,6 +12,7 @@ from neurolab.sweep import Job
 BITS = (8, 6, 5, 4, 3, 2, 1.58)
 GRANULARITIES = ("tensor", "channel", "group32")
 SEEDS = (0, 1, 2)  # of the questions that GPTQ looks at
+EVERY = 4  # of the held-out questions
 
 
 def rounding(bits: float, method: str, granularity: str, scales: str, seed: int) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def rounding(bits: float, method: str, granularity: str, scales: str, seed: int)
     else:
         asked = ptq.calibration_questions(seed)
         tensors = ptq.gptq(helper.model, helper.tokenizer, asked, bits, granularity, scales)
-    return quantized.figures(quantized.put(helper.model, tensors), tensors)
+    return quantized.figures(quantized.put(helper.model, tensors), tensors, every=EVERY)
 
 
 def compared(found: dict[str, dict[str, float]]) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def weights(bits: int, granularity: str) -> dict[str, Any]:
             for name, p in model.named_parameters()
             if p.ndim == 2
         }
-        found[method] = quantized.scores(quantized.put(model, tensors))
+        found[method] = quantized.scores(quantized.put(model, tensors), EVERY)
     return compared(found)
 
 
@@ -60,7 +61,7 @@ def activations(bits: int) -> dict[str, Any]:
             site: calibration.calibrate(numbers, method, bits, affine=True) for site, numbers in seen.items()
         }
         with calibration.rounded_activations(helper.model, reach, bits):
-            found[method] = quantized.scores(helper.model)
+            found[method] = quantized.scores(helper.model, EVERY)
     return compared(found)
 
 
