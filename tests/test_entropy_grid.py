@@ -44,7 +44,7 @@ def test_divergence_is_kl_and_zero_for_the_same_model(net, batches):
 
 
 def test_the_steps_minimise_noise_at_equal_bits():
-    """s_t = c sqrt(N_t / a_t) is the minimum of sum a s^2 at a fixed sum N log2 s: no exchange does better."""
+    """s_t = c sqrt(N_t / a_t) is the minimum of sum a s^2 at fixed sum N log2 s: no exchange is better."""
     a, n = {"x": 4.0, "y": 0.01}, {"x": 100, "y": 900}
     s = {t: math.sqrt(n[t] / a[t]) for t in a}
 

@@ -68,7 +68,7 @@ def test_every_job_of_the_compression_sweep_is_its_own_row_and_short_enough():
 def test_what_there_is_not_is_named(tmp_path):
     with pytest.raises(ValueError, match="no sweep 'nothing'; the sweeps are compression"):
         sweep.jobs("nothing")
-    with pytest.raises(ValueError, match="'compression.nothing'"):
+    with pytest.raises(ValueError, match=r"'compression\.nothing'"):
         sweep.jobs("compression", ["compression.nothing"])
     with pytest.raises(ValueError, match="parallel 0"):
         sweep.run([], parallel=0, store=tmp_path)
