@@ -24,9 +24,11 @@ from neurolab.facts import Question
 from neurolab.measurements import Measurement
 from neurolab.quantization import best_scales, check_bits, quantize
 from neurolab.quantized import FLOAT_BYTES, Coded, put, scores, sizes
+from neurolab.tokens import encode_pair
 from neurolab.transformer import Transformer
 
 WIDTHS = (2, 3, 4, 5, 6, 8)
+BATCH = 32  # questions at a time: what fits the caches best
 Bits = Mapping[str, int]
 Losses = Mapping[str, Mapping[int, float]]
 """Matrix -> bits -> bits per answer byte lost."""
@@ -115,15 +117,23 @@ def sensitivity(
     every = matrices(model)
     if unknown := sorted(set(names) - set(every)):
         raise ValueError(f"names holds {unknown[0]!r}: the model has no such matrix")
-    others = dict.fromkeys(every, around) if around else {}
-    base_model = put(model, rounded(model, others))
-    base = assistant.bits_per_answer_byte(base_model, tokenizer, asked)
+    if not asked:
+        raise ValueError("asked []: must hold at least one question")
+    pairs = sorted((encode_pair(tokenizer, q.text, q.answer) for q in asked), key=lambda row: len(row[0]))
+    batches = [assistant.collate(pairs[i : i + BATCH]) for i in range(0, len(pairs), BATCH)]
+    per_byte = 1 / math.log(2) / sum(len(q.answer.encode()) for q in asked)
+
+    @torch.inference_mode()
+    def bits_per_byte(of: Transformer) -> float:
+        return per_byte * sum(assistant.answer_loss(of, batch, "sum").item() for batch in batches)
+
+    base_model = put(model, rounded(model, dict.fromkeys(every, around) if around else {}))
+    base = bits_per_byte(base_model)
     found: dict[str, dict[int, float]] = {}
     for name in names:
         found[name] = {}
         for bits in widths:
-            changed = put(base_model, {name: code(every[name], bits)})
-            found[name][bits] = assistant.bits_per_answer_byte(changed, tokenizer, asked) - base
+            found[name][bits] = bits_per_byte(put(base_model, {name: code(every[name], bits)})) - base
     return found
 
 

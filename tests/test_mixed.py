@@ -177,6 +177,11 @@ def test_sensitivity_rounds_one_matrix_and_leaves_the_model_alone(helper):
     for losses in (alone, among):
         assert max(losses, key=lambda name: losses[name][2]) == "embedding.weight"
     assert abs(alone["embedding.weight"][8]) < 0.01 * alone["embedding.weight"][2]
+    by_hand = [
+        assistant.bits_per_answer_byte(m, helper.tokenizer, asked)
+        for m in (helper.model, put(helper.model, mixed.rounded(helper.model, {"embedding.weight": 2})))
+    ]
+    assert alone["embedding.weight"][2] == pytest.approx(by_hand[1] - by_hand[0], rel=1e-5)
     with pytest.raises(ValueError, match=r"'norm\.weight'"):
         mixed.sensitivity(helper.model, helper.tokenizer, asked, ["norm.weight"])
 
