@@ -69,6 +69,12 @@ def lengths_of(counts: Ints | Sequence[int]) -> Ints:
     return np.array(depth[: len(n)], np.int64)
 
 
+def mean_length(counts: Ints | Sequence[int]) -> float:
+    """Huffman's bits a symbol, the sum of p l: from the entropy to less than one bit above it."""
+    n = np.asarray(counts, np.int64)
+    return float((lengths_of(n) * n).sum() / n.sum())
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of the tree's growth: which two trees were joined, and what stands now.
