@@ -13,12 +13,12 @@ from neurolab.explore import Choice, Explorer
 from neurolab.measurements import Measurement, read
 from neurolab.quantization_live import said
 from neurolab.quantization_rows import (
+    AMONG,
     METHODS,
     NOT_YET,
     SHARED,
-    by,
     float_match,
-    increase,
+    increases,
     name_of_bits,
     settings,
 )
@@ -73,10 +73,9 @@ def quality_against_size(
         for name in kept:
             x, y = made[f"{name} x"], made[f"{name} y"]
             fine = y <= 2 * float(every.min()) if low else y >= float(every.max()) - points
-            said_.append(f"{name} {x[fine].max():.1f} times" if fine.any() else f"{name} at no size")
-        return ("within twice the fewest bits: " if low else "within a point of the best: ") + ", ".join(
-            said_
-        )
+            said_.append(f"{name}: {x[fine].max():.1f}" if fine.any() else f"{name}: none")
+        limit = "at most twice the fewest bits" if low else "within a point of the best"
+        return f"{limit}, times smaller: {'; '.join(said_)}"
 
     return Explorer(
         compute,
@@ -93,6 +92,8 @@ def quality_against_size(
 def ptq_explorer() -> Explorer | Markdown:
     """All PTQ rows: quality over size, a line for each method and granularity."""
     rows, groups = read("compression.ptq"), {}
+    if not rows:
+        return Markdown(NOT_YET)
     for method, granularity in settings(rows):
         name = f"{METHODS.get(method, method)}, {SHARED.get(granularity, granularity)}"
         groups[name] = [
@@ -108,77 +109,116 @@ def ptq_explorer() -> Explorer | Markdown:
     )
 
 
+VIEWS = {
+    "2 bits, others float": ("bits_per_answer_byte", 2),
+    "3 bits, others float": ("bits_per_answer_byte", 3),
+    "2 bits, others 3": (AMONG, 2),
+    "4 bits, others 3": (AMONG, 4),
+}
+"""What the picture of sensitivity can show -> figure and bits of the rows."""
+
+
 def sensitivity() -> Explorer | Markdown:
-    """What rounding one tensor alone costs, worst first, for each number of bits that was measured."""
-    rows = [r for r in read("compression.sensitivity") if "tensor" in r.setting]
-    widths = sorted({r.setting["bits"] for r in rows}, reverse=True)
-    if not rows or len(widths) < 2:
+    """What another number of bits in one matrix alone does to the answers, worst first."""
+    views = {name: found for name, (figure, bits) in VIEWS.items() if (found := increases(figure, bits))}
+    if len(views) < 2:
         return Markdown(NOT_YET)
 
-    def compute(bits: float) -> dict[str, Any]:
-        here = sorted((r for r in rows if r.setting["bits"] == bits), key=lambda r: -increase(r))
-        names = [said(r.setting["tensor"]) for r in here]
-        worst = np.array([1000 * increase(r) for r in here])
+    def compute(matrix: str) -> dict[str, Any]:
+        found = views[matrix]
+        names, values = [said(name) for name in found], 1000 * np.array(list(found.values()))
         return {
             "names": names,
-            "values": worst,
-            "axis": "thousandths of a bit per answer byte, more",
-            "words": f"{name_of_bits(bits)} bits: {names[0]} suffers most ({worst[0]:.3g}), "
-            f"{names[-1]} least ({worst[-1]:.2g})",
+            "values": values,
+            "axis": "1/1000 bit per answer byte",
+            "words": f"One matrix {matrix}: most from {names[0]} ({values[0]:+.3g}), "
+            f"least from {names[-1]} ({values[-1]:+.2g})",
         }
 
     return Explorer(
         compute,
         pictures.lying,
-        controls={"bits": Choice(*widths, value=widths[-1])},
+        controls={"matrix": Choice(*views, label="one matrix")},
         changes=pictures.LYING_CHANGES,
         describe=lambda r: r["words"] + ".",
         title="One matrix at a time",
         alt="Bars, one a matrix of the assistant: how much worse its answers get if it alone is rounded.",
-        caption="The longest bars want more bits, the shortest can spare some. "
-        "Are they where the article says?",
+        caption="The longest bars want more bits, the shortest can spare some. Are they where the article "
+        "says? With all others at 3 bits, 4 bits for one are a gain: the bars point to the left.",
     )
+
+
+LANGUAGE_NAMES = {"th": "Thai", "en": "English", "both": "both together"}
+FLOAT_AT = 10.0  # where the float model stands on an axis of bits
+KNOWN = {"per parameter": "bits_per_parameter", "per stored bit": "bits_per_stored_bit"}
 
 
 def capacity() -> Explorer | Markdown:
     """Knowledge kept, per parameter or per stored bit, over the bits of a weight, in each language."""
-    rows = read("compression.capacity")
-    figures = {"per parameter": "bits_per_parameter", "per stored bit": "bits_per_stored_bit"}
-    groups = by(rows, "method", "language")
-    groups = {key: here for key, here in groups.items() if len(here) > 1}
+    rows = [r for r in read("compression.capacity") if r.setting.get("method") in ("rtn", "float")]
+    groups = {
+        LANGUAGE_NAMES[language]: sorted(here, key=lambda r: r.setting["bits"])
+        for language in LANGUAGE_NAMES
+        if len(here := [r for r in rows if r.setting["language"] == language]) > 1
+    }
     if not groups:
         return Markdown(NOT_YET)
-    names = {key: f"{LANGUAGE_NAMES.get(key[1], key[1])}, {METHODS.get(key[0], key[0])}" for key in groups}
-    widest = max(min(float(r.setting["bits"]), 10.0) for r in rows)
-    level = "= published: 2 bits"
+    level = "= published: 2 bits a parameter"
 
     def compute(shown: str) -> dict[str, Any]:
-        made: dict[str, Any] = {"groups": [*names.values(), level], "x axis": "bits a weight (10: float)"}
-        for key, here in groups.items():
-            here = sorted(here, key=lambda r: r.setting["bits"])
-            made[f"{names[key]} x"] = np.array([min(float(r.setting["bits"]), 10.0) for r in here])
-            made[f"{names[key]} y"] = np.array([r.figures[figures[shown]] for r in here])
-        made[f"{level} x"] = np.array([1.0, widest])
-        made[f"{level} y"] = np.full(2, 2.0)
-        every = [made[f"{name} y"].max() for name in names.values()]
-        most = max(names.values(), key=lambda name: made[f"{name} y"].max())
-        top = 2.2 if shown == "per parameter" else 1.1 * max(every)
+        made: dict[str, Any] = {"groups": [*groups, level], "x axis": f"bits a weight ({FLOAT_AT:g}: float)"}
+        for name, here in groups.items():
+            made[f"{name} x"] = np.array([min(float(r.setting["bits"]), FLOAT_AT) for r in here])
+            made[f"{name} y"] = np.array([r.figures[KNOWN[shown]] for r in here])
+        top = 1.15 * max(float(made[f"{name} y"].max()) for name in groups)
+        made[f"{level} x"] = np.array([1.5, FLOAT_AT])
+        made[f"{level} y"] = np.full(2, 2.0 if shown == "per parameter" else -top)
+        top = max(top, 2.2) if shown == "per parameter" else top
+        most = max(groups, key=lambda name: float(made[f"{name} y"].max()))
+        best = groups[most][int(made[f"{most} y"].argmax())]
         return made | {
             "range": np.array([-0.03 * top, top]),
             "y axis": f"bits of knowledge {shown}",
-            "words": f"{shown}: most is {max(every):.2f} bits ({most})",
+            "words": f"{shown}: at most {made[f'{most} y'].max():.2f} bits ({most}), "
+            f"at {name_of_bits(best.setting['bits'])} bits a weight",
         }
 
     return Explorer(
         compute,
         pictures.clouds,
-        controls={"shown": Choice(*figures)},
-        changes=pictures.clouds_changes([*names.values(), level]),
-        describe=lambda r: r["words"] + ".",
+        controls={"shown": Choice(*KNOWN)},
+        changes=pictures.clouds_changes([*groups, level]),
+        describe=lambda r: r["words"][0].upper() + r["words"][1:] + ".",
         title="What is left of what it knew",
-        alt="Bits of knowledge over the bits of a weight, Thai and English.",
-        caption="Follow a line to the left: where does it leave its plateau? Then ask per stored bit.",
+        alt="Bits of knowledge over the bits of a weight, in Thai, in English and in both.",
+        caption="Follow a line to the left: where does it leave its plateau? Then ask per stored bit: "
+        "where is the file fullest?",
     )
 
 
-LANGUAGE_NAMES = {"th": "Thai", "en": "English", "both": "both"}
+QUARTERS = ("narrowest margin", "narrow", "wide", "widest margin")
+
+
+def margins() -> Explorer | Markdown:
+    """Which facts fall first: share kept over bits, for four quarters of the facts by their margin."""
+    rows = read("compression.falling")
+    if not rows:
+        return Markdown(NOT_YET)
+    f = rows[-1].figures
+    x = np.array([min(float(b), FLOAT_AT) for b in f["bits"]])
+    made: dict[str, Any] = {
+        "groups": list(QUARTERS),
+        "x axis": f"bits a weight ({FLOAT_AT:g}: float)",
+        "y axis": "facts still right (%)",
+        "range": np.array([-2.0, 104.0]),
+    }
+    for name, kept in zip(QUARTERS, f["by_margin"], strict=True):
+        made[f"{name} x"], made[f"{name} y"] = x, 100 * np.array(kept)
+    return pictures.show(
+        pictures.clouds,
+        made,
+        "Who falls first",
+        "Four falling lines: facts that the float model was least sure of fall first, the surest last.",
+        "Each line is a quarter of the facts, sorted by how clearly the right piece beat the next best in "
+        "floats. Compare them at 3 bits.",
+    )

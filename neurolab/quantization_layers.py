@@ -87,7 +87,8 @@ class Layer:
             "codes": used, "counts": 100 * counts / counts.sum(), "ends": self.ends,
             "y": self.y.flatten()[self.at].numpy(), "y rounded": y.flatten()[self.at].numpy(),
             "error": error, "output error": off, "bits": size,
-            "words": f"{self.name}, {bits} bits, a step for {shared_by}, clip by {clip}: {size:.2f} bits a weight in all, "
+            "words": f"{self.name}, {bits} bits, a step for {shared_by}, clip by {clip}: {size:.2f} bits "
+            "a weight in all, "
             f"{len(used)} codes in use; error of the weights {error:.2%}, of the outputs {off:.2%}",
         }  # fmt: skip
 

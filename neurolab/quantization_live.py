@@ -27,12 +27,12 @@ SHOWN = (
     "ternary", "binary",
 )  # fmt: skip
 WINDOWS = {
-    "0, up to 2": (0.0, 2.0),
-    "0, up to 300": (0.0, 300.0),
-    "0, up to 0.01": (0.0, 0.01),
-    "1": (1.0, 0.05),
+    "0 ± 2": (0.0, 2.0),
+    "0 ± 300": (0.0, 300.0),
+    "0 ± 0.01": (0.0, 0.01),
+    "1 ± 0.05": (1.0, 0.05),
 }
-"""What the formats' explorer looks at: near -> (middle, half the width)."""
+"""What the formats' explorer looks at: name -> (middle, half the width)."""
 UNITS = (1.0, 0.25, 0.01)
 DENSE = 600  # ticks in a row at most: more than that look like a line anyway
 
@@ -133,9 +133,9 @@ def falling(helper: Assistant, widths: Sequence[int], each: int = 24) -> dict[in
 # ---- which numbers exist ------------------------------------------------------------------------------
 
 
-def existing(near: str, step: float) -> dict[str, Any]:
+def existing(window: str, step: float) -> dict[str, Any]:
     """The numbers of every format of `SHOWN` in a window, thinned out where they are dense; rows from 0."""
-    middle, half = WINDOWS[near]
+    middle, half = WINDOWS[window]
     made: dict[str, Any] = {"names": list(SHOWN), "window": np.array([middle - half, middle + half])}
     counts = {}
     for row, name in enumerate(SHOWN):
@@ -157,7 +157,8 @@ def _inside(name: str, low: float, high: float, step: float) -> tuple[np.ndarray
     x = x[(x >= low) & (x <= high)]
     if not len(x):
         return np.array([2 * high + 1]), 0
-    return x[np.unique(np.linspace(0, len(x) - 1, min(len(x), DENSE)).round().astype(int))], len(x)
+    cell = np.floor((x - low) / (high - low) * DENSE)  # of those that would cover each other, one
+    return x[np.unique(cell, return_index=True)[1]], len(x)
 
 
 def format_error(w: Tensor, name: str, most: int = 4000) -> float:

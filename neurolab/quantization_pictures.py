@@ -265,12 +265,12 @@ LYING_CHANGES = {"bars": {"x": "values", "y": "names"}}
 
 
 def photograph(result: Result) -> go.Figure:
-    """Grey pictures side by side: `panels` names them, each `p z` (H, W) in [0, 1]."""
+    """Grey pictures side by side: `panels` names them, each `p z` (H, W), 0 black to 255."""
     panels = list(result["panels"])
     figure = make_subplots(rows=1, cols=len(panels), horizontal_spacing=0.02, subplot_titles=panels)
     for at, panel in enumerate(panels, start=1):
         figure.add_heatmap(
-            z=result[f"{panel} z"], name=panel, colorscale=GREY, zmin=0, zmax=1, showscale=False,
+            z=result[f"{panel} z"], name=panel, colorscale=GREY, zmin=0, zmax=255, showscale=False,
             hoverinfo="skip", row=1, col=at,
         )  # fmt: skip
     figure.update_layout(layout(height=330, margin={"l": 4, "r": 4, "t": 34, "b": 8}))
@@ -281,6 +281,12 @@ def photograph(result: Result) -> go.Figure:
     for at in range(1, len(panels) + 1):
         figure.update_yaxes(scaleanchor=f"x{at if at > 1 else ''}", row=1, col=at)
     return figure
+
+
+PHOTOGRAPH_CHANGES = {
+    "in few bits": {"z": "in few bits z"},
+    "their difference, x 4": {"z": "their difference, x 4 z"},
+}
 
 
 def show(

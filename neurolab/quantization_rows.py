@@ -94,7 +94,7 @@ def calibration(what: str) -> Any:
     """Right answers by how the clip was chosen: "weights" or "activations"."""
     rows = sorted(
         read("compression.calibration", what=what),
-        key=lambda r: (-r.setting["bits"], str(r.setting["granularity"])),
+        key=lambda r: (-r.setting["bits"], str(r.setting.get("granularity"))),
     )
     lines = []
     for row in rows:
@@ -103,9 +103,8 @@ def calibration(what: str) -> Any:
             for c in CALIBRATORS
         ]
         apart = f"**{row.figures['worst_over_best_drop_points']:.1f}**"
-        granularity = str(row.setting["granularity"])
-        lines.append([name_of_bits(row.setting["bits"]), SHARED.get(granularity, granularity), *cells, apart])
-    heads = ["bits", "one clip for", "largest (%)", "percentile", "squared error", "entropy", "points apart"]
+        lines.append([name_of_bits(row.setting["bits"]), *cells, apart])
+    heads = ["bits", "largest: right (%)", "percentile", "squared error", "entropy", "points apart"]
     return markdown(heads, lines)
 
 
@@ -203,36 +202,52 @@ def headline() -> Any:
 # ---- where the bits go --------------------------------------------------------------------------------
 
 
-def increase(row: Measurement) -> float:
-    """Bits per answer byte more than with this tensor in float."""
-    for key in ("bits_per_answer_byte_increase", "increase", "bits_per_answer_byte"):
-        if key in row.figures:
-            return float(row.figures[key])
-    raise ValueError(f"row {row.name} {row.setting} has no figure of an increase")
+AMONG = "bits_per_answer_byte_among_3_bits"
+"""Figure of `compression.sensitivity`: the increase where all other matrices have 3 bits."""
 
 
-ALLOCATIONS = {"measured": "by measured sensitivity", "article": "as the article says"}
+def increases(figure: str, bits: int) -> dict[str, float]:
+    """Tensor -> bits per answer byte more when it has so many bits, worst first, where that was measured."""
+    found = {
+        str(row.setting["tensor"]): float(row.figures[figure])
+        for row in read("compression.sensitivity", bits=bits)
+        if figure in row.figures
+    }
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
+
+
+def allocation(row: Measurement) -> str:
+    """Who gave out the bits of a `compression.mixed` row, in words."""
+    if row.setting["allocation"] == "measured":
+        return "by measured losses"
+    high, low = row.setting.get("high", 8), row.setting.get("low", 4)
+    return (
+        f"as the article says ({high} and {low})"
+        if (high, low) == (8, 4)
+        else f"in its shape ({high} and {low})"
+    )
 
 
 def mixed() -> Any:
     """Mixed precision against uniform precision of equal bytes (claim A9)."""
     lines = []
-    for row in sorted(
-        read("compression.mixed"), key=lambda r: (r.setting["allocation"], r.setting["budget_ratio"])
-    ):
+    rows = sorted(
+        read("compression.mixed"),
+        key=lambda r: (r.setting["allocation"] == "measured", r.setting["budget_ratio"]),
+    )
+    for row in rows:
         f = row.figures
-        lines.append(
-            [
-                ALLOCATIONS.get(row.setting["allocation"], row.setting["allocation"]),
-                f"{row.setting['budget_ratio']:g}",
-                f"{f['bytes']:,.0f}",
-                f"{f['uniform_bytes']:,.0f}" if "uniform_bytes" in f else "",
-                f"{f['exact_match_gain_points']:+.2f}" if "exact_match_gain_points" in f else "",
-                f"**{1000 * f['bits_per_answer_byte_gain']:+.2f}**",
-            ]
-        )
-    heads = ["bits given out", "times smaller", "bytes", "uniform: bytes", "points of right answers gained"]
-    return markdown([*heads, "thousandths of a bit per answer byte gained"], lines)
+        pairs = ((100, "exact_match", 1), (1, "bits_per_answer_byte", 4))
+        cells = [
+            f"{scale * f[key]:.{digits}f}" if key in f else ""
+            for scale, name, digits in pairs
+            for key in (name, f"uniform_{name}")
+        ]
+        gain = f["bits_per_answer_byte_gain"]
+        lines.append([allocation(row), f"{row.setting['budget_ratio']:g}", *cells, f"**{gain:+.4f}**"])
+    heads = ["bits given out", "times smaller", "mixed: right (%)", "uniform: right (%)"]
+    heads += ["mixed: bits per answer byte", "uniform", "gained"]
+    return markdown(heads, lines)
 
 
 # ---- pictures, and a network of other people's ----------------------------------------------------------

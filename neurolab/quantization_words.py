@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 from IPython.display import Markdown
 
-from neurolab.attention_words import below
 from neurolab.measurements import Measurement, read, sentence
 from neurolab.quantization_live import said
 from neurolab.quantization_rows import (
+    AMONG,
     METHODS,
     NOT_YET,
     SHARED,
-    behind_control,
     by,
-    float_match,
-    increase,
+    increases,
     name_of_bits,
     values,
 )
@@ -57,7 +55,7 @@ def falling_sentence() -> Any:
     found = right_at()
     fine = GUESSES[fewest_bits()]
     parts = "; ".join(
-        f"{bits} bits {100 * found[bits][0]:.1f} % in Thai, {100 * found[bits][1]:.1f} % in English"
+        f"{bits} bits {100 * found[bits][0]:.1f}% in Thai, {100 * found[bits][1]:.1f}% in English"
         for bits in sorted((b for b in found if b < fine), reverse=True)
     )
     first = max(b for b in found if b < fine)
@@ -66,7 +64,8 @@ def falling_sentence() -> Any:
     if abs(apart) >= 1:
         verdict = f"{'English' if apart > 0 else 'Thai'} falls first"
     return sentence(
-        "All held-out questions: down to **{fine} bits** fewer than one answer in a hundred is lost. Then {parts}. "
+        "All held-out questions: down to **{fine} bits** fewer than one answer in a hundred is lost. "
+        "Then {parts}. "
         "{verdict}.",
         *read("assistant.rounding"),
         fine=fine,
@@ -75,7 +74,8 @@ def falling_sentence() -> Any:
     )
 
 
-def _best(rows: Sequence[Measurement]) -> Measurement:
+def best(rows: Sequence[Measurement]) -> Measurement:
+    """The row with the most right answers."""
     return max(rows, key=lambda row: row.figures["exact_match"])
 
 
@@ -86,13 +86,15 @@ def ptq_sentence() -> Any:
         return Markdown(NOT_YET)
     parts, matters = [], []
     for (bits,), here in sorted(by(rows, "bits").items(), reverse=True):
-        best, worst = _best(here), min(here, key=lambda row: row.figures["exact_match"])
-        apart = 100 * (best.figures["exact_match"] - worst.figures["exact_match"])
+        first, worst = best(here), min(here, key=lambda row: row.figures["exact_match"])
+        apart = 100 * (first.figures["exact_match"] - worst.figures["exact_match"])
         if apart >= 1:
             matters.append(apart)
             parts.append(
-                f"{with_bits(bits)}: {100 * worst.figures['exact_match']:.1f} to **{100 * best.figures['exact_match']:.1f} %** "
-                f"(best: {METHODS[best.setting['method']]}, a step for {SHARED.get(best.setting['granularity'], '')})"
+                f"{with_bits(bits)}: {100 * worst.figures['exact_match']:.1f} to "
+                f"**{100 * first.figures['exact_match']:.1f}%** "
+                f"(best: {METHODS[first.setting['method']]}, a step for "
+                f"{SHARED.get(first.setting['granularity'], '')})"
             )
     if not parts:
         return sentence("At every width the ways differ by less than a point.", *rows)
@@ -110,7 +112,7 @@ def gptq_sentence() -> Any:
         if plain and clever:
             a, b = (float(np.mean(values(rows, "exact_match"))) for rows in (plain, clever))
             if abs(a - b) >= 0.005:
-                parts.append(f"{with_bits(bits)} from {100 * a:.1f} to **{100 * b:.1f} %**")
+                parts.append(f"{with_bits(bits)} from {100 * a:.1f} to **{100 * b:.1f}%**")
                 used += [*plain, *clever]
     if not parts:
         return Markdown(NOT_YET)
@@ -119,102 +121,48 @@ def gptq_sentence() -> Any:
     )
 
 
-def calibration_sentence() -> Any:
-    """Whether the way in which the clip is chosen matters, and at which width (claim D3)."""
-    rows = read("compression.calibration")
+def calibration_sentence(what: str) -> Any:
+    """Whether the way in which the clip of "weights" or "activations" is chosen matters (claim D3)."""
+    rows = read("compression.calibration", what=what)
     if not rows:
         return Markdown(NOT_YET)
     worst = max(rows, key=lambda row: row.figures["worst_over_best_drop_points"])
     at8 = max((r.figures["worst_over_best_drop_points"] for r in rows if r.setting["bits"] == 8), default=0.0)
     verdict = "At 8 bits it hardly matters" if at8 < 1 else "It matters at 8 bits already"
+    granularity = str(worst.setting.get("granularity", ""))
     return sentence(
-        "{verdict}: the four ways are {at8:.1f} points apart at most. At {bits} ({what}, one clip for {granularity}) they are **{most:.1f} points** apart.",
+        "{verdict}: the four ways are {at8:.1f} points apart at most. At {bits}{where} they are "
+        "**{most:.1f} points** apart.",
         *rows,
         verdict=verdict,
         at8=at8,
         bits=with_bits(worst.setting["bits"]),
-        what=worst.setting["what"],
-        granularity=SHARED.get(worst.setting["granularity"], worst.setting["granularity"]),
+        where=f" (one clip for {SHARED[granularity]})" if granularity in SHARED else "",
         most=worst.figures["worst_over_best_drop_points"],
     )
 
 
-def qat_sentence() -> Any:
-    """What training with the rounding in place saves, width by width, against rounding alone."""
-    trained = by([r for r in read("compression.qat") if r.setting["activations"] == 32], "bits")
-    untrained = by(read("compression.ptq"), "bits")
-    parts, used = [], []
-    for (bits,), here in sorted(trained.items(), reverse=True):
-        match = float(np.mean(values(here, "exact_match")))
-        text = f"{with_bits(bits)} **{100 * match:.1f} %**"
-        if before := untrained.get((bits,)):
-            text += f" (best without training {100 * _best(before).figures['exact_match']:.1f})"
-        parts.append(text)
-        used += here
-    if not parts:
-        return Markdown(NOT_YET)
-    return sentence("Right answers after training: {parts}.", *used, parts=", ".join(parts))
-
-
-def control_sentence() -> Any:
-    """What the equal-steps float control does to the claim "better than before"."""
-    rows = read("compression.qat")
-    pairs = [(row, points) for row in rows if (points := behind_control(row)) is not None]
-    controls = [row for row in read("compression.control") if row.setting.get("steps")]
-    if not pairs or not controls:
-        return Markdown(NOT_YET)
-    shipped = {r.setting["language"]: r for r in read("assistant.rounding", bits=32)}
-    bytes_of = {lang: r.figures["bits_per_answer_byte"] for lang, r in shipped.items()}
-    best = max(controls, key=lambda row: row.figures["exact_match"])
-    gained = 100 * (best.figures["exact_match"] - float_match())
-    better = [r for r, _ in pairs if r.figures["exact_match"] > float_match()]
-    verdict = "None of our quantized networks is better than the one it started from."
-    if better:
-        behind = sum(behind_control(row) > 0 for row in better)  # type: ignore[operator]
-        verdict = (
-            f"{len(better)} of {len(pairs)} quantized networks answer more than the shipped float assistant, and would make a fine "
-            f"headline: *smaller and better*. {behind} of these {len(better)} are behind the control."
-        )
-    return sentence(
-        "The float assistant itself, given {steps} more steps of the same training, is {gained} the shipped one ({bits:.5f} bits per answer "
-        "byte instead of {before:.5f}). {verdict}",
-        *controls,
-        steps=best.setting["steps"],
-        gained=below(-gained),
-        bits=best.figures["bits_per_answer_byte"],
-        before=float(np.mean(list(bytes_of.values()))),
-        verdict=verdict,
-    )
-
-
 def sensitivity_sentence() -> Any:
-    """Which tensors suffer most, and whether they are those the article protects."""
-    rows = [r for r in read("compression.sensitivity") if "tensor" in r.setting]
-    if not rows:
+    """Which tensors suffer most at 2 bits, and whether they are those the article protects."""
+    figure = AMONG if increases(AMONG, 2) else "bits_per_answer_byte"
+    found = increases(figure, 2)
+    if not found:
         return Markdown(NOT_YET)
-    few = min(r.setting["bits"] for r in rows)
-    here = sorted((r for r in rows if r.setting["bits"] == few), key=increase, reverse=True)
-    top = [said(r.setting["tensor"]) for r in here[:3]]
-    protected = sum(_protected(r.setting["tensor"]) for r in here[:5])
+    worst = list(found)[:5]
+    others = "the others at 3" if figure == AMONG else "the others in floats"
     return sentence(
-        "At {bits}, one matrix at a time, the answers suffer most from {top}. Of the five worst, **{protected}** are among those that the "
-        "article keeps at 8 bits or more (queries, keys, values, embeddings, what projects).",
-        *here,
-        bits=with_bits(few),
-        top=", ".join(top),
-        protected=protected,
+        "One matrix at 2 bits, {others}: most is lost through {top}. Of the five worst, **{many}** are among "
+        "those that the article keeps at 8 bits or more.",
+        *read("compression.sensitivity"),
+        others=others,
+        top=", ".join(said(name) for name in worst[:3]),
+        many=sum(_protected(name) for name in worst),
     )
 
 
 def _protected(name: str) -> bool:
-    return name.removesuffix(".weight").split(".")[-1] in (
-        "query",
-        "key",
-        "value",
-        "out",
-        "embedding",
-        "position",
-    )
+    """Whether the article gives 8 bits or more: all but the feed-forward matrices of the middle layers."""
+    return ".feed_forward." not in name or name.startswith(("blocks.0.", "blocks.3."))
 
 
 def mixed_sentence() -> Any:
@@ -223,82 +171,72 @@ def mixed_sentence() -> Any:
     if not rows:
         return Markdown(NOT_YET)
     parts = []
-    for (allocation,), here in by(rows, "allocation").items():
+    for name, measured in (("as the article says, or in that shape", False), ("by measured losses", True)):
+        here = [r for r in rows if (r.setting["allocation"] == "measured") == measured]
         gains = values(here, "bits_per_answer_byte_gain")
-        who = {"measured": "given out by measurement", "article": "given out as the article says"}[
-            str(allocation)
-        ]
-        parts.append(f"{who}, mixed precision wins at **{sum(g > 0 for g in gains)} of {len(gains)}** sizes")
-    return sentence("Bits {parts}.", *rows, parts="; ".join(parts))
+        if gains:
+            parts.append(
+                f"given out {name}, they win at **{sum(g > 0 for g in gains)} of {len(gains)}** sizes"
+            )
+    return sentence("Mixed bits against uniform ones: {parts}.", *rows, parts="; ".join(parts))
 
 
 def capacity_sentence() -> Any:
-    """What a parameter and a stored bit hold, in all, and what remains at few bits."""
-    rows = read("compression.capacity")
+    """What a parameter and a stored bit hold, in all, and where the file is fullest."""
+    rows = read("compression.capacity", language="both")
     if not rows:
         return Markdown(NOT_YET)
-    widths = by(rows, "bits", "method")
-    totals = {key: sum(values(here, "bits_per_parameter")) for key, here in widths.items() if len(here) > 1}
-    whole = {key: rows_ for key, rows_ in widths.items() if key in totals}
-    floats = max(whole, key=lambda key: key[0])
-    densest = max(whole, key=lambda key: sum(values(whole[key], "bits_per_stored_bit")))
+    by_bits = {row.setting["bits"]: row.figures for row in rows}
+    first = by_bits[max(by_bits)]
+    dense = max(by_bits, key=lambda bits: by_bits[bits]["bits_per_stored_bit"])
+    few = min(by_bits)
     return sentence(
-        "The float assistant keeps **{float:.2f} bits** of knowledge a parameter, both languages together; the densest network is the one with {bits}, which keeps "
-        "**{dense:.2f} bits** in each bit that is stored. Published for much larger networks: up to 2 bits a parameter.",
+        "In floats the assistant knows **{float:.2f} bits** a parameter, {kilobits:.0f} thousand bits in "
+        "all. Rounded to {few} it still knows {left:.0%} of that. The fullest file is the one with {dense}: "
+        "**{stored:.2f} bits** of knowledge in each bit on the disk.",
         *rows,
-        float=totals[floats],
-        bits=with_bits(densest[0]),
-        dense=sum(values(whole[densest], "bits_per_stored_bit")),
+        float=first["bits_per_parameter"],
+        kilobits=first["stored_bits"] / 1000,
+        few=with_bits(few),
+        left=by_bits[few]["stored_bits"] / first["stored_bits"],
+        dense=with_bits(dense),
+        stored=by_bits[dense]["bits_per_stored_bit"],
     )
 
 
-GOALS = {"ptq12": (12, 1), "ptq14": (14, 3), "qat18": (18, 1), "qat28": (28, 3)}
-"""Target -> (times smaller, points that may be lost)."""
-
-
-def met(target: str, rows: Sequence[Measurement]) -> bool:
-    """Whether every seed reaches the size within the points (trained ones: against their control)."""
-    size, points = GOALS[target]
-    lost = [
-        behind_control(r) if target.startswith("qat") else r.figures["exact_match_drop_points"] for r in rows
-    ]
-    return all(r.figures["size_ratio"] >= size for r in rows) and all(
-        x is not None and x <= points for x in lost
-    )
-
-
-def headline_sentence() -> Any:
-    """Which of the four goals are met by every seed."""
-    found = {
-        key[0]: rows for key, rows in by(read("compression.headline"), "target").items() if key[0] in GOALS
-    }
-    if not found:
+def margin_sentence() -> Any:
+    """Which facts fall first, and whether it is the rounding or its size (claim-free, but the point)."""
+    falls = read("compression.falling")
+    if not falls:
         return Markdown(NOT_YET)
-    reached = [target for target, rows in found.items() if met(target, rows)]
-    missed = [target for target in found if target not in reached]
-    said_ = f"All seeds reach {_goals(reached)}." if reached else "No goal is reached by all seeds."
-    if missed:
-        said_ += f" Not reached by all: {_goals(missed)}."
-    return sentence("{said}", *(row for rows in found.values() for row in rows), said=said_)
-
-
-def _goals(targets: Sequence[str]) -> str:
-    return " and ".join(
-        f"{GOALS[t][0]} times within {GOALS[t][1]} {'point' if GOALS[t][1] == 1 else 'points'}"
-        for t in targets
+    f = falls[-1].figures
+    at = f["bits"].index(3)
+    noise = read("compression.noise")
+    parts, apart = [], 0.0
+    for bits in sorted({row.setting["bits"] for row in noise}, reverse=True):
+        here = [row for row in noise if row.setting["bits"] == bits]
+        rounded = float(np.mean(values(here, "exact_match_rounded")))
+        shaken = float(np.mean(values(here, "exact_match_noise")))
+        parts.append(f"{with_bits(bits)} {rounded:.1%} and {shaken:.1%}")
+        apart = max(apart, abs(rounded - shaken))
+    more = ""
+    if parts:
+        why = "it is the *size* of the error that does it, not that few values are left"
+        if apart > 0.05:
+            why = "it is not the size of the error alone"
+        more = (
+            f" And {why}: look at noise of the same size, which has nothing to do with a ruler "
+            f"(right answers, rounded and with noise: {'; '.join(parts)})."
+        )
+    return sentence(
+        "At 3 bits **{first:.0%}** of the facts with the narrowest margin are left, and {last:.0%} of those "
+        "with the widest.{more}",
+        *falls,
+        *noise,
+        first=f["by_margin"][0][at],
+        last=f["by_margin"][-1][at],
+        more=more,
     )
-
-
-def lost_at(target: str) -> float | None:
-    """Mean points lost by a headline target (trained: against the control); None before it is measured."""
-    rows = read("compression.headline", target=target)
-    if not rows:
-        return None
-    lost = [
-        behind_control(r) if target.startswith("qat") else r.figures["exact_match_drop_points"] for r in rows
-    ]
-    known = [x for x in lost if x is not None]
-    return float(np.mean(known)) if known else None
 
 
 def resnet_sentence() -> Any:
@@ -308,7 +246,8 @@ def resnet_sentence() -> Any:
         return Markdown(NOT_YET)
     f = rows[-1].figures
     return sentence(
-        "Counted layer by layer: {weights:.1f} million weights and {activations:.1f} million activations, at 4 bytes each **{megabytes:.0f} MB**.",
+        "Counted layer by layer: {weights:.1f} million weights and {activations:.1f} million "
+        "activations, at 4 bytes each **{megabytes:.0f} MB**.",
         rows[-1],
         weights=f["weights_millions"],
         activations=f.get("activations_millions", f["megabytes"] / 4 - f["weights_millions"]),
@@ -325,12 +264,13 @@ def vision_sentence() -> Any:
     inside = [r for r in low if 8 <= r.figures["quality_drop_percent"] <= 10]
     close = min(low, key=lambda r: abs(r.figures["quality_drop_percent"] - 9)) if low else None
     verdict = ""
-    if inside and close is not None:
-        verdict = f"A loss of 8 to 10 % is what **{with_bits(close.setting['bits'])}** do."
-    elif close is not None:
-        verdict = f"Nearest to the article's 8 to 10 % are {with_bits(close.setting['bits'])} with {close.figures['quality_drop_percent']:.1f} %."
+    if close is not None:
+        few, lost = with_bits(close.setting["bits"]), close.figures["quality_drop_percent"]
+        verdict = f"Nearest to the article's 8 to 10% are {few} with {lost:.1f}%."
+        if inside:
+            verdict = f"A loss of 8 to 10% is what **{few}** do."
     return sentence(
-        "At 8 bits the quality falls by **{drop8:.2f} %**. {verdict}",
+        "At 8 bits the quality falls by **{drop8:.2f}%**. {verdict}",
         *at8,
         *low,
         drop8=drop8,
