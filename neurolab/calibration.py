@@ -149,9 +149,9 @@ def divergence(counts: np.ndarray, first: int, last: int, levels: int) -> float:
     filled = np.add.reduceat(full.astype(float), edges)
     each = np.divide(merged, filled, out=np.zeros(levels), where=filled > 0)
     q = np.repeat(each, np.diff([*edges, len(p)]))
-    if (q[full] == 0).any() or q.sum() == 0:
+    if (q[full] == 0).any():
         return float("inf")
-    p, q = p[full] / p.sum(), q[full] / q.sum()
+    p, q = p[full] / p.sum(), q[full] / q[full].sum()
     return float((p * np.log(p / q)).sum())
 
 
