@@ -206,5 +206,5 @@ def jobs() -> list[Job]:
             )
     for seed in SEEDS:
         setting = {"width": STUDENT.width, "layers": STUDENT.layers, "steps": STUDENT_STEPS, "seed": seed}
-        made.append(Job("compression.distill", setting, partial(distil, STUDENT_STEPS, seed), 5, 5))
+        made.append(Job("compression.distill", setting, partial(distil, STUDENT_STEPS, seed), 6.5, 5))
     return made
