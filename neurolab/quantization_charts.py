@@ -19,8 +19,8 @@ from neurolab.quantization_rows import (
     SHARED,
     float_match,
     increases,
-    name_of_bits,
     settings,
+    with_bits,
 )
 
 LANGUAGES = {"both": "", "Thai": "_th", "English": "_en"}
@@ -89,22 +89,49 @@ def quality_against_size(
     )
 
 
-def ptq_explorer() -> Explorer | Markdown:
-    """All PTQ rows: quality over size, a line for each method and granularity."""
+def _ptq_groups() -> dict[str, list[Measurement]]:
     rows, groups = read("compression.ptq"), {}
-    if not rows:
-        return Markdown(NOT_YET)
     for method, granularity in settings(rows):
         name = f"{METHODS.get(method, method)}, {SHARED.get(granularity, granularity)}"
         groups[name] = [
             r for r in rows if (r.setting["method"], r.setting["granularity"]) == (method, granularity)
         ]
+    return groups
+
+
+def ptq_explorer() -> Explorer | Markdown:
+    """All PTQ rows: quality over size, a line for each method and granularity."""
+    groups = _ptq_groups()
+    if not groups:
+        return Markdown(NOT_YET)
     return quality_against_size(
         groups,
         "How small, and how right",
-        "Right answers against how many times smaller the file became.",
+        "Right answers against how many times smaller the file became, a line for each way of rounding.",
         "Every point is a file. Find, for each line, the last point before it falls; "
         "then ask for Thai alone.",
+        float_match(),
+    )
+
+
+def files_explorer() -> Explorer | Markdown:
+    """The four files beside everything that came before."""
+    final = read("compression.headline")
+    if not final:
+        return Markdown(NOT_YET)
+    channel = {name: rows for name, rows in _ptq_groups().items() if name.endswith(SHARED["channel"])}
+    fixed = [r for r in read("compression.qat") if r.setting["activations"] == 32 and r.setting["soft"]]
+    groups = {
+        **channel,
+        "trained, fixed bits": fixed,
+        "unequal codes": [r for r in final if r.setting["target"].startswith("ptq")],
+        "unequal codes, trained": [r for r in final if r.setting["target"].startswith("qat")],
+    }
+    return quality_against_size(
+        groups,
+        "Four files, and what came before",
+        "Right answers against how many times smaller the file became: rounded, mended, trained.",
+        "Each step of the chapter moved the edge to the right. Which step moved it furthest?",
         float_match(),
     )
 
@@ -150,11 +177,15 @@ def sensitivity() -> Explorer | Markdown:
 
 LANGUAGE_NAMES = {"th": "Thai", "en": "English", "both": "both together"}
 FLOAT_AT = 10.0  # where the float model stands on an axis of bits
-KNOWN = {"per parameter": "bits_per_parameter", "per stored bit": "bits_per_stored_bit"}
+KNOWN = {
+    "per weight": ("bits_per_parameter", 1.0, "bits of knowledge a weight"),
+    "per stored bit": ("bits_per_stored_bit", 1.0, "bits of knowledge a stored bit"),
+    "right answers": ("exact_match", 100.0, "right answers (%)"),
+}
 
 
 def capacity() -> Explorer | Markdown:
-    """Knowledge kept, per parameter or per stored bit, over the bits of a weight, in each language."""
+    """Knowledge kept, per weight or per stored bit, over the bits of a weight, in each language."""
     rows = [r for r in read("compression.capacity") if r.setting.get("method") in ("rtn", "float")]
     groups = {
         LANGUAGE_NAMES[language]: sorted(here, key=lambda r: r.setting["bits"])
@@ -163,31 +194,28 @@ def capacity() -> Explorer | Markdown:
     }
     if not groups:
         return Markdown(NOT_YET)
-    level = "= published: 2 bits a parameter"
 
     def compute(shown: str) -> dict[str, Any]:
-        made: dict[str, Any] = {"groups": [*groups, level], "x axis": f"bits a weight ({FLOAT_AT:g}: float)"}
+        figure, scale, axis = KNOWN[shown]
+        made: dict[str, Any] = {"groups": list(groups), "x axis": f"bits a weight ({FLOAT_AT:g}: float)"}
         for name, here in groups.items():
             made[f"{name} x"] = np.array([min(float(r.setting["bits"]), FLOAT_AT) for r in here])
-            made[f"{name} y"] = np.array([r.figures[KNOWN[shown]] for r in here])
-        top = 1.15 * max(float(made[f"{name} y"].max()) for name in groups)
-        made[f"{level} x"] = np.array([1.5, FLOAT_AT])
-        made[f"{level} y"] = np.full(2, 2.0 if shown == "per parameter" else -top)
-        top = max(top, 2.2) if shown == "per parameter" else top
+            made[f"{name} y"] = np.array([scale * r.figures[figure] for r in here])
+        top = 1.1 * max(float(made[f"{name} y"].max()) for name in groups)
         most = max(groups, key=lambda name: float(made[f"{name} y"].max()))
         best = groups[most][int(made[f"{most} y"].argmax())]
         return made | {
             "range": np.array([-0.03 * top, top]),
-            "y axis": f"bits of knowledge {shown}",
-            "words": f"{shown}: at most {made[f'{most} y'].max():.2f} bits ({most}), "
-            f"at {name_of_bits(best.setting['bits'])} bits a weight",
+            "y axis": axis,
+            "words": f"{axis}: at most {made[f'{most} y'].max():.3g} ({most}), "
+            f"at {with_bits(best.setting['bits'])}",
         }
 
     return Explorer(
         compute,
         pictures.clouds,
         controls={"shown": Choice(*KNOWN)},
-        changes=pictures.clouds_changes([*groups, level]),
+        changes=pictures.clouds_changes(list(groups)),
         describe=lambda r: r["words"][0].upper() + r["words"][1:] + ".",
         title="What is left of what it knew",
         alt="Bits of knowledge over the bits of a weight, in Thai, in English and in both.",

@@ -27,6 +27,14 @@ def name_of_bits(bits: float) -> str:
     return "ternary" if abs(bits - np.log2(3)) < 0.01 else f"{bits:g}"
 
 
+def with_bits(bits: float) -> str:
+    """4 -> "4 bits", 1.58 -> "ternary weights", 32 -> "floats"."""
+    if bits == 32:
+        return "floats"
+    name = name_of_bits(bits)
+    return f"{name} bits" if name[0].isdigit() else f"{name} weights"
+
+
 def values(rows: Iterable[Measurement], figure: str) -> list[float]:
     """One figure of all rows that have it."""
     return [row.figures[figure] for row in rows if figure in row.figures]
@@ -128,41 +136,32 @@ def behind_control(row: Measurement) -> float | None:
 
 def qat() -> Any:
     """Quantization-aware training: bits of weights and activations, seeds as spread, beside the control."""
-    rows = read("compression.qat")
     lines = []
-    widths = by(rows, "activations", "bits", "steps")
-    for (activations, bits, steps), here in sorted(widths.items(), key=lambda one: (-one[0][0], -one[0][1])):
+    kinds = by(read("compression.qat"), "activations", "soft", "bits", "steps")
+    order = sorted(kinds.items(), key=lambda one: (-one[0][0], not one[0][1], -one[0][2], one[0][3]))
+    for (activations, soft, bits, steps), here in order:
         behind = [points for row in here if (points := behind_control(row)) is not None]
         lines.append(
             [
                 name_of_bits(bits),
                 "float" if activations == 32 else activations,
+                "yes" if soft else "no",
                 steps,
                 len(here),
                 spread(values(here, "size_ratio")),
                 f"**{spread(values(here, 'exact_match'), 1, 100)}**",
-                spread(values(here, "exact_match_drop_points"), 2),
                 spread(behind, 2),
                 spread(values(here, "bits_per_answer_byte"), 4),
             ]
         )
+    used = {key[3] for key in kinds}
     for (steps,), here in sorted(by(read("compression.control"), "steps").items()):
-        lines.append(
-            [
-                "float",
-                "float",
-                steps,
-                len(here),
-                "1.0",
-                f"**{spread(values(here, 'exact_match'), 1, 100)}**",
-                spread(values(here, "exact_match_drop_points"), 2),
-                "the control",
-                spread(values(here, "bits_per_answer_byte"), 4),
-            ]
-        )
-    heads = ["weights", "activations", "steps", "seeds", "times smaller", "right (%)"]
-    heads += ["points below the shipped assistant", "below the control", "bits per answer byte"]
-    return markdown(heads, lines)
+        if steps in used:
+            match = f"**{spread(values(here, 'exact_match'), 1, 100)}**"
+            bits_left = spread(values(here, "bits_per_answer_byte"), 4)
+            lines.append(["float", "float", "no", steps, len(here), "1.0", match, "the control", bits_left])
+    heads = ["weights", "activations", "teacher", "steps", "seeds", "times smaller", "right (%)"]
+    return markdown([*heads, "points below the control", "bits per answer byte"], lines)
 
 
 TARGETS = {

@@ -11,13 +11,13 @@ from IPython.display import Markdown
 from neurolab.attention_words import below
 from neurolab.guess import Guess
 from neurolab.measurements import Measurement, read, sentence
-from neurolab.quantization_rows import NOT_YET, behind_control, by, float_match, values
-from neurolab.quantization_words import best, with_bits
+from neurolab.quantization_rows import NOT_YET, behind_control, by, float_match, values, with_bits
+from neurolab.quantization_words import best
 
 
 def qat_sentence() -> Any:
     """What training with the rounding in place saves, width by width, against rounding alone."""
-    trained = by([r for r in read("compression.qat") if r.setting["activations"] == 32], "bits")
+    trained = by([r for r in read("compression.qat", activations=32) if r.setting.get("soft", 1)], "bits")
     untrained = by(read("compression.ptq"), "bits")
     parts, used = [], []
     for (bits,), here in sorted(trained.items(), reverse=True):
@@ -32,9 +32,28 @@ def qat_sentence() -> Any:
     return sentence("Right answers after training: {parts}.", *used, parts=", ".join(parts))
 
 
+def teacher_sentence() -> Any:
+    """What the teacher's probabilities are worth, where the same training was run without them."""
+    rows = by(read("compression.qat", activations=32), "bits", "steps", "seed")
+    for (bits, _, _), here in rows.items():
+        of = {bool(row.setting.get("soft")): row for row in here}
+        if len(of) == 2:
+            soft, hard = (of[kind].figures["exact_match"] for kind in (True, False))
+            return sentence(
+                "What is the teacher worth? The same training with {bits}, right answers only: {hard:.1%} "
+                "instead of {soft:.1%}.",
+                *here,
+                bits=with_bits(bits),
+                hard=hard,
+                soft=soft,
+            )
+    return Markdown(NOT_YET)
+
+
 def control_sentence() -> Any:
     """What the equal-steps float control does to the claim "better than before"."""
-    rows = read("compression.qat")
+    final = [r for r in read("compression.headline") if str(r.setting["target"]).startswith("qat")]
+    rows = [*read("compression.qat"), *final]
     pairs = [(row, points) for row in rows if (points := behind_control(row)) is not None]
     controls = [row for row in read("compression.control") if row.setting.get("steps")]
     if not pairs or not controls:
@@ -44,18 +63,17 @@ def control_sentence() -> Any:
     longest = max(controls, key=lambda row: row.figures["exact_match"])
     gained = 100 * (longest.figures["exact_match"] - float_match())
     better = [r for r, _ in pairs if r.figures["exact_match"] > float_match()]
-    verdict = "None of our quantized networks is better than the one it started from."
+    verdict = "None of the trained and quantized networks is better than the one it started from."
     if better:
         behind = sum(behind_control(row) > 0 for row in better)  # type: ignore[operator]
         verdict = (
-            f"{len(better)} of {len(pairs)} quantized networks answer more than the shipped float "
-            f"assistant, and would make a fine "
-            f"headline: *smaller and better*. {behind} of these {len(better)} are behind the control."
+            f"{len(better)} of {len(pairs)} trained and quantized networks answer more than the shipped "
+            f"float assistant: *smaller and better*, a headline would say. {behind} of these {len(better)} "
+            "are behind the control."
         )
     return sentence(
         "The float assistant itself, given {steps} more steps of the same training, is {gained} the "
-        "shipped one ({bits:.5f} bits per answer "
-        "byte instead of {before:.5f}). {verdict}",
+        "shipped one ({bits:.5f} bits per answer byte instead of {before:.5f}). {verdict}",
         *controls,
         steps=longest.setting["steps"],
         gained=below(-gained),

@@ -17,18 +17,12 @@ from neurolab.quantization_rows import (
     SHARED,
     by,
     increases,
-    name_of_bits,
     values,
+    with_bits,
 )
 
 GUESSES = {"8 bits": 8, "6 bits": 6, "5 bits": 5, "4 bits": 4, "3 bits": 3, "2 bits": 2}
 """What a reader may guess for `fewest_bits`."""
-
-
-def with_bits(bits: float) -> str:
-    """4 -> "4 bits", 1.58 -> "ternary weights"."""
-    name = name_of_bits(bits)
-    return f"{name} bits" if name[0].isdigit() else f"{name} weights"
 
 
 def right_at() -> dict[int, tuple[float, float]]:
@@ -181,26 +175,35 @@ def mixed_sentence() -> Any:
     return sentence("Mixed bits against uniform ones: {parts}.", *rows, parts="; ".join(parts))
 
 
+PUBLISHED = 2.0  # bits of knowledge a parameter at most: Allen-Zhu and Li, 2024
+
+
 def capacity_sentence() -> Any:
-    """What a parameter and a stored bit hold, in all, and where the file is fullest."""
+    """What a fact weighs, what the files spend on it, and how full the assistant is."""
     rows = read("compression.capacity", language="both")
     if not rows:
         return Markdown(NOT_YET)
     by_bits = {row.setting["bits"]: row.figures for row in rows}
-    first = by_bits[max(by_bits)]
+    widths = sorted(by_bits, reverse=True)
+    first, few = by_bits[widths[0]], widths[-1]
+    each = first["stored_bits"] / first["facts"]
     dense = max(by_bits, key=lambda bits: by_bits[bits]["bits_per_stored_bit"])
-    few = min(by_bits)
+    spent = ", ".join(f"{with_bits(b)} {8 * by_bits[b]['bytes'] / first['facts']:,.0f}" for b in widths)
     return sentence(
-        "In floats the assistant knows **{float:.2f} bits** a parameter, {kilobits:.0f} thousand bits in "
-        "all. Rounded to {few} it still knows {left:.0%} of that. The fullest file is the one with {dense}: "
-        "**{stored:.2f} bits** of knowledge in each bit on the disk.",
+        "**A fact weighs {each:.0f} bits** on average, Thai and English together. The files spend on each of "
+        "them: {spent}. In floats that makes {share:.3f} bits of knowledge a weight, {full:.0%} of the "
+        "published {most:g}; one bit for each would be {room:.0f} times what the facts need. Rounded to {few}, "
+        "{left:.0%} of it is left; the fullest file is the one with {dense}.",
         *rows,
-        float=first["bits_per_parameter"],
-        kilobits=first["stored_bits"] / 1000,
+        each=each,
+        spent=spent,
+        share=first["bits_per_parameter"],
+        full=first["bits_per_parameter"] / PUBLISHED,
+        most=PUBLISHED,
+        room=1 / first["bits_per_parameter"],
         few=with_bits(few),
         left=by_bits[few]["stored_bits"] / first["stored_bits"],
         dense=with_bits(dense),
-        stored=by_bits[dense]["bits_per_stored_bit"],
     )
 
 

@@ -284,12 +284,14 @@ def test_before_anything_is_measured_every_table_says_so(store):
     for show in (results.ptq, results.qat, results.headline, results.mixed, results.vision):
         assert show().data == results.NOT_YET
     assert results.calibration("weights").data == results.NOT_YET
-    for show in (charts.ptq_explorer, charts.sensitivity, charts.capacity, charts.margins):
+    for show in (
+        charts.ptq_explorer, charts.files_explorer, charts.sensitivity, charts.capacity, charts.margins
+    ):  # fmt: skip
         assert show().data == results.NOT_YET
     for say in (
         words.ptq_sentence, words.gptq_sentence, words.sensitivity_sentence, words.mixed_sentence,
         words.capacity_sentence, words.margin_sentence, words.resnet_sentence, words.vision_sentence,
-        trained.qat_sentence, trained.control_sentence, trained.headline_sentence,
+        trained.qat_sentence, trained.control_sentence, trained.headline_sentence, trained.teacher_sentence,
     ):  # fmt: skip
         assert say().data == results.NOT_YET
     assert words.calibration_sentence("weights").data == results.NOT_YET
@@ -347,8 +349,8 @@ def test_calibration_is_judged_at_8_bits(store, at8, verdict):
     assert "| 3 | 90.0 | 90.0 | 95.0 | 90.0 | **44.0** |" in results.calibration("weights").data
 
 
-def qat(bits, match, seed=0, steps=500, activations=32):
-    setting = {"bits": bits, "activations": activations, "seed": seed, "steps": steps}
+def qat(bits, match, seed=0, steps=500, activations=32, soft=0.5):
+    setting = {"bits": bits, "activations": activations, "seed": seed, "steps": steps, "soft": soft}
     return made("qat", setting, **scored(match, 14.0))
 
 
@@ -360,22 +362,25 @@ def test_a_trained_network_stands_beside_the_control_of_its_steps_and_seed(store
     store(
         *floats(), qat(2, 0.98), qat(2, 0.97, seed=1), qat(1.58, 0.996, steps=900), control(0.997),
         control(0.999, seed=1), control(0.9985, steps=900), ptq(2, "rtn", 0.2), ptq(2, "gptq", 0.5),
+        qat(2, 0.91, soft=0.0), control(0.9, steps=7),
     )  # fmt: skip
     lines = results.qat().data.splitlines()
-    assert "| 2 | float | 500 | 2 | 14.0 | **97.5 (97.0 to 98.0)** | 2.00 (1.50 to 2.50) |" in lines[2]
+    assert "| 2 | float | yes | 500 | 2 | 14.0 | **97.5 (97.0 to 98.0)** |" in lines[2]
     assert "| 2.30 (1.70 to 2.90) |" in lines[2]  # 99.7 - 98 and 99.9 - 97
-    assert "| ternary | float | 900 | 1 |" in lines[3]
+    assert "| ternary | float | yes | 900 | 1 |" in lines[3]
+    assert lines[4].startswith("| 2 | float | no | 500 | 1 |")
     assert "| 0.25 |" in lines[3]
     assert sum("| the control |" in line for line in lines) == 2
     assert "2 bits **97.5%** (best without training 50.0)" in trained.qat_sentence().data
     said = trained.control_sentence().data
-    assert "1 of 3 quantized networks answer more than the shipped float assistant" in said
+    assert "with 2 bits, right answers only: 91.0% instead of 98.0%." in trained.teacher_sentence().data
+    assert "1 of 4 trained and quantized networks answer more than the shipped float assistant" in said
     assert "1 of these 1 are behind the control" in said
 
 
 def test_without_a_better_network_the_control_sentence_does_not_claim_one(store):
     store(*floats(), qat(2, 0.98), control(0.999))
-    assert "None of our quantized networks is better" in trained.control_sentence().data
+    assert "None of the trained and quantized networks is better" in trained.control_sentence().data
 
 
 def headline(target, size, drop, from_control, seed):
@@ -399,6 +404,8 @@ def test_a_goal_is_met_only_if_every_seed_meets_it(store):
     assert "Not reached by all: 18 times within 1 point and 14 times within 3 points." in said
     assert trained.lost_at("qat28") == pytest.approx(2.5)
     assert trained.lost_at("ptq12") == pytest.approx(0.85)
+    store(*floats(), ptq(4, "rtn", 0.98), qat(2, 0.97))
+    assert exercise_corners(charts.files_explorer()) >= 6
     lines = results.headline().data.splitlines()
     assert lines[2].startswith("| 12 times, no training | 2 | **12.15 (12.10 to 12.20)** |")
     assert "| no training |" in lines[2]
@@ -445,7 +452,8 @@ def test_sensitivity_sorts_and_says_who_is_protected(store):
 
 def test_knowledge_and_margins(store):
     def one(bits, language, left):
-        figures = {"stored_bits": 1000.0 * left, "bits_per_parameter": 0.2 * left}
+        figures = {"stored_bits": 1000.0 * left, "bits_per_parameter": 0.2 * left, "facts": 20}
+        figures |= {"bytes": 100 * bits, "exact_match": left}
         setting = {"bits": bits, "method": "float" if bits == 32 else "rtn", "language": language}
         return made("capacity", setting, **figures, bits_per_stored_bit=0.2 * left / min(bits, 32))
 
@@ -457,11 +465,12 @@ def test_knowledge_and_margins(store):
         made("noise", {"bits": 3, "seed": 0}, exact_match_rounded=0.9, exact_match_noise=0.91),
     )  # fmt: skip
     said = words.capacity_sentence().data
-    assert "**0.20 bits** a parameter, 1 thousand bits" in said
+    assert "**A fact weighs 50 bits**" in said  # 1,000 bits for 20 facts
+    assert "floats 1,280, 4 bits 160, 2 bits 80" in said
     assert (
-        "Rounded to 2 bits it still knows 10% of that. The fullest file is the one with 4 bits: **0.05"
-        in said
+        "0.200 bits of knowledge a weight, 10% of the published 2; one bit for each would be 5 times" in said
     )
+    assert "Rounded to 2 bits, 10% of it is left; the fullest file is the one with 4 bits." in said
     assert exercise_corners(charts.capacity()) >= 2
     said = words.margin_sentence().data
     assert (
