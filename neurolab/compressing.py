@@ -42,12 +42,16 @@ def halved(x: Tensor) -> Tensor:
 
 
 def round_to_nearest(w: Tensor, bits: int) -> Coded:
-    """w (R, ...) as codes of `bits` bits and a float16 step a row, the best of 100 (`best_scales`)."""
+    """w (R, ...) as codes of `bits` bits and a step a row, the best of 100 (`best_scales`).
+
+    The steps are rounded to float16 before the codes are chosen; beyond its normal range they stay float32.
+    """
     check_bits(bits)
     flat = w.detach().float().flatten(1)
     s = best_scales(flat, bits)
-    half = halved(s).float()
-    return Coded(codes(flat, half, None, *code_range(bits)).reshape(w.shape), half)
+    if bool((s >= 2.0**-14).all()):
+        s = halved(s).float()
+    return Coded(codes(flat, s, None, *code_range(bits)).reshape(w.shape), s)
 
 
 def compress(weights: Mapping[str, Tensor], bits: int, sparsity: float = 0.0) -> Tensors:

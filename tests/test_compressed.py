@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,16 @@ from neurolab.compressed import CompressedError
 from neurolab.compressed_header import CHECK, HEAD, HEADER_LIMIT, checksum, fold, most_weights, unfold
 from neurolab.quantized import FLOAT_BYTES, Coded, Tensors, put
 from neurolab.transformer import Config, Transformer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 SMALL = Config(vocabulary=40, context=8, width=8, layers=2, heads=2, hidden=16)
 

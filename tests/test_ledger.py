@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,15 @@ from neurolab.quantized import Coded
 from neurolab.sweeps import compression_coding
 from neurolab.symbols import HEADER_BITS
 from tests.test_coding import COUNTS, drawn
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Small tensors gain nothing from a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def matrix(seed: int = 0) -> torch.Tensor:
