@@ -78,7 +78,7 @@ def inverse_root(H: Tensor, damp: float = 0.01) -> Tensor:
 
 def objective(W: Tensor, Q: Tensor, H: Tensor) -> float:
     """tr((W - Q) H (W - Q)^T): the squared error of the outputs, summed over inputs and outputs."""
-    off = (W - Q).double()
+    off = (W - Q).detach().double()
     return float(((off @ H.double()) * off).sum())
 
 
