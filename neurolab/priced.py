@@ -89,7 +89,11 @@ class Stage:
     rate: float = 0.004
 
 
-STAGES = (Stage("qat18", "", 1.75, 700), Stage("qat28", "qat18", 1.115, 1000))
+STAGES = (
+    Stage("qat18", "", 1.75, 700),
+    Stage("thin", "qat18", 1.115, 1000),
+    Stage("qat28", "thin", 1.165, 1200),  # about the same size: few bits want to be learned twice
+)
 FIRST = 1.2  # times the steps that `begin` mixes
 SENSED = 0.3  # how far the first steps follow the tensors' sensitivities; 0: their standard deviations
 
