@@ -107,7 +107,7 @@ def train(steps: int | None = None, *, progress: bool = False) -> Denoiser:
         contrast, shade = torch.rand(2, r["batch"], 1, 1, 1, generator=dice)
         target = shade + contrast * (
             torch.stack(cut).unsqueeze(1) - shade
-        )  # any contrast, as other photographs have
+        )  # as flat as skin, as steep as roofs
         loss = F.mse_loss(model(noisy(target, dice)), target)
         optimiser.zero_grad()
         loss.backward()
@@ -184,10 +184,16 @@ class Rounded(nn.Module):
         self.bias, self.bits, self.step = convolution.bias.detach().clone(), bits, step
         self.dilation = convolution.dilation[0]
 
+    def input_codes(self, x: Tensor) -> Tensor:
+        """Whole numbers, as float32, for the input x (N, I, H, W). ValueError where it is not rounded."""
+        if self.step is None:
+            raise ValueError("step None: only the weights of this convolution are rounded")
+        return torch.clamp(torch.round(x / self.step), 0, 2**self.bits - 1)
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, I, H, W) -> (N, O, H, W)."""
         if self.step is not None:
-            x = torch.clamp(torch.round(x / self.step), 0, 2**self.bits - 1) * self.step
+            x = self.input_codes(x) * self.step
         return F.conv2d(x, self.weight, self.bias, padding=self.dilation, dilation=self.dilation)
 
 
@@ -213,7 +219,7 @@ def few_bits(model: Denoiser, bits: int, *, activations: bool = True) -> Denoise
     h = scene("train")[..., 100:300, 200:456]
     for i, convolution in enumerate(model.convolutions):
         h = F.relu(h) if i else h
-        step = best_step(h, bits) if activations else None
+        step = best_step(h.flatten()[::13], bits) if activations else None
         rounded.convolutions[i] = Rounded(convolution, bits, step)  # type: ignore[arg-type]
         h = convolution(h)
     return rounded
