@@ -1,5 +1,6 @@
 """What a fact weighs: priors are probabilities, each fact counts once, the model's bits are its own."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurolab import assistant, capacity, facts
+from neurolab import assistant, capacity, compressed, facts, mixed
 from neurolab.capacity import (
     Answered,
     Probe,
@@ -235,3 +236,24 @@ def test_rows_cover_every_width_and_language_and_languages_add_up(asked, monkeyp
         < th["stored_bits"] + en["stored_bits"]
     )
     assert both["bits_per_stored_bit"] == pytest.approx(both["bits_per_parameter"] / 32, rel=0.01)
+
+
+def test_a_shipped_file_is_weighed_by_its_bytes(helper, asked, monkeypatch, tmp_path):
+    config = dataclasses.asdict(helper.model.config)
+    path = tmp_path / "compressed" / "four.nlab"
+    path.parent.mkdir()
+    weights = mixed.rounded(helper.model, dict.fromkeys(mixed.matrices(helper.model), 4))
+    compressed.save(path, weights, config=config)
+    monkeypatch.setattr(compression_capacity, "DATA", tmp_path)
+    monkeypatch.setattr(compression_capacity, "_probes", lambda: asked[::60])
+    jobs = [job for job in compression_capacity.jobs() if job.name == "compression.capacity_file"]
+    assert [job.setting for job in jobs] == [{"target": "four", "language": k} for k in ("th", "en", "both")]
+    th, _, both = (job.make() for job in jobs)
+    assert both["bytes"] == path.stat().st_size
+    assert th["probes"] < both["probes"] == len(asked[::60])
+    expected = capacity.answered(
+        round_matrices(helper.model, 4), helper.tokenizer, [p.question for p in asked[::60]]
+    )
+    assert both["stored_bits"] == pytest.approx(
+        knowledge(asked[::60], expected.bits)["stored_bits"], rel=1e-6
+    )

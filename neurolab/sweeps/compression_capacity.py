@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from neurolab import assistant, capacity, mixed, quantized
+from neurolab import assistant, capacity, compressed, mixed, quantized
 from neurolab.capacity import Answered, Probe
+from neurolab.paths import DATA
 from neurolab.relations import LANGUAGES
 from neurolab.sweep import Job
 from neurolab.transformer import Transformer
@@ -63,6 +65,19 @@ def known(bits: int, language: str) -> dict[str, Any]:
     )
 
 
+def kept_in(path: Path, language: str) -> dict[str, Any]:
+    """Figures of one row `compression.capacity_file`: a compressed file that the course ships."""
+    helper = _helper()
+    chosen = [p for p in _probes() if language in ("both", p.language)]
+    model = compressed.load(path).model()
+    return capacity.figures(
+        chosen,
+        capacity.answered(model, helper.tokenizer, [p.question for p in chosen]),
+        parameters=helper.model.parameters_count(),
+        stored_bytes=path.stat().st_size,
+    )
+
+
 def fallen() -> dict[str, Any]:
     """Figures of the row `compression.falling`: which facts are left at each bit-width."""
     return capacity.falling({bits: _answered(bits) for bits in BITS}, _probes())
@@ -90,7 +105,8 @@ def noise(bits: int, seed: int) -> dict[str, Any]:
 
 
 def jobs() -> list[Job]:
-    """One row a bit-width and language, one of the facts that fall, one a bit-width and seed of noise."""
+    """One row a bit-width and language, and a shipped file and language; one of the facts that fall; one a
+    bit-width and seed of noise."""
     made = [
         Job(
             "compression.capacity",
@@ -99,6 +115,16 @@ def jobs() -> list[Job]:
             0.2,
         )
         for bits in BITS
+        for language in (*LANGUAGES, "both")
+    ]
+    made += [
+        Job(
+            "compression.capacity_file",
+            {"target": path.stem, "language": language},
+            partial(kept_in, path, language),
+            0.3,
+        )
+        for path in sorted((DATA / "compressed").glob("*.nlab"))
         for language in (*LANGUAGES, "both")
     ]
     made.append(Job("compression.falling", {"method": "rtn"}, fallen, 1.0))
