@@ -44,6 +44,7 @@ from neurolab import (
 ORDERS = tuple("".join(order) for order in permutations("PQD"))
 CONTROL, TOGETHER = "control", "together"
 RUNS = (*ORDERS, TOGETHER, CONTROL)
+RATE = 0.006  # of the assistant's matrices; the rest gets half of it: much is to be mended in few steps
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def _digits(seed: int) -> nn.Module:
 
 
 def _teach_assistant(net: nn.Module, steps: int, seed: int, teacher: Any, soft: float) -> None:
-    tuning.tune(net, steps=steps, seed=seed, teacher=teacher, soft=soft)
+    tuning.tune(
+        net, steps=steps, seed=seed, teacher=teacher, soft=soft, rate_matrices=RATE, rate_rest=RATE / 2
+    )
 
 
 def _teach_digits(net: nn.Module, steps: int, seed: int, teacher: Any, soft: float) -> None:
