@@ -284,8 +284,8 @@ def photograph(result: Result) -> go.Figure:
 
 
 PHOTOGRAPH_CHANGES = {
-    "in few bits": {"z": "in few bits z"},
-    "their difference, x 4": {"z": "their difference, x 4 z"},
+    "what it makes of the photograph": {"z": "what it makes of the photograph z"},
+    "off from floats, x 4": {"z": "off from floats, x 4 z"},
 }
 
 

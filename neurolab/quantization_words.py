@@ -192,8 +192,8 @@ def capacity_sentence() -> Any:
     return sentence(
         "**A fact weighs {each:.0f} bits** on average, Thai and English together. The files spend on each of "
         "them: {spent}. In floats that makes {share:.3f} bits of knowledge a weight, {full:.0%} of the "
-        "published {most:g}; one bit for each would be {room:.0f} times what the facts need. Rounded to {few}, "
-        "{left:.0%} of it is left; the fullest file is the one with {dense}.",
+        "published {most:g}; one bit for each would be {room:.0f} times what the facts need. Rounded to "
+        "{few}, {left:.0%} of it is left; the fullest file is the one with {dense}.",
         *rows,
         each=each,
         spent=spent,

@@ -236,10 +236,11 @@ def test_pictures_of_facts_and_photographs_draw_what_they_are_given():
     )
     assert [trace.name for trace in drawn.data] == ["th", "en"]
     assert np.array_equal(drawn.data[0].z, cells)
-    panels = ["in floats", "in few bits", "their difference, x 4"]
+    panels = list(pictures.PHOTOGRAPH_CHANGES)
     shades = {f"{panel} z": np.full((4, 4), 7, dtype=np.uint8) for panel in panels}
     photograph = pictures.photograph(shades | {"panels": panels})
-    assert set(pictures.PHOTOGRAPH_CHANGES) < {trace.name for trace in photograph.data}
+    assert [trace.name for trace in photograph.data] == panels
+    assert photograph.data[1].zmax == 255
 
 
 # ---- rows -------------------------------------------------------------------------------------------------
