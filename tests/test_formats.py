@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from neurolab import formats
 from neurolab.formats import FORMATS, Float, Whole, decode, encode, round_to, scales_for, values
+from neurolab.measurements import read
+from neurolab.sweeps import compression_formats
 
 quick = settings(max_examples=150, deadline=None)
 TORCH = {
@@ -225,6 +227,20 @@ def test_three_quarters_is_192_at_one_256th_and_not_at_one_255th():
         (high * 1.001, 191),
     ):
         assert int(encode(0.75, "UINT8", step=s)) == code
+
+
+def test_the_rows_are_what_the_code_says_today():
+    jobs = {(job.name, job.setting.get("bits")): job for job in compression_formats.jobs()}
+    assert len(jobs) == 8
+    for name in ("compression.example", "compression.resnet"):
+        kept = read(name)[-1]
+        job = jobs[name, None]
+        assert kept.setting == job.setting
+        assert {key: kept.figures[key] for key in job.make()} == job.make()
+    f = compression_formats.example()
+    assert f["whole_scales"] == [256]  # 1/256 is the only step of the form 1/N
+    assert f["code_of_1_at_scale_1_256"] == 255
+    assert f["largest_at_scale_1_256"] < 1
 
 
 def test_bits_of_known_numbers():
