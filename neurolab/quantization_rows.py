@@ -260,9 +260,11 @@ def vision() -> Any:
         "psnr": lambda x: f"{x:.2f}",
         "ssim": lambda x: f"{x:.4f}",
         "quality_drop_percent": lambda x: f"**{x:.2f}**",
+        "quality_drop_percent_weights": lambda x: f"{x:.2f}",
     }
     lines = []
     for (bits,), here in by(rows, "bits").items():
         cells = [form(float(np.mean(v))) if (v := values(here, k)) else "" for k, form in columns.items()]
         lines.append([name_of_bits(bits), *cells])
-    return markdown(["bits", "PSNR (dB)", "SSIM", "quality lost (%)"], lines)
+    heads = ["bits of weights and activations", "PSNR (dB)", "SSIM", "quality (SSIM) lost (%)"]
+    return markdown([*heads, "lost with the weights alone (%)"], lines)

@@ -292,6 +292,7 @@ def test_before_anything_is_measured_every_table_says_so(store):
     for say in (
         words.ptq_sentence, words.gptq_sentence, words.sensitivity_sentence, words.mixed_sentence,
         words.capacity_sentence, words.margin_sentence, words.resnet_sentence, words.vision_sentence,
+        words.picture_or_fact,
         trained.qat_sentence, trained.control_sentence, trained.headline_sentence, trained.teacher_sentence,
     ):  # fmt: skip
         assert say().data == results.NOT_YET
@@ -492,12 +493,22 @@ def test_pictures_and_other_peoples_networks(store):
     )  # fmt: skip
     said = words.vision_sentence().data
     assert "falls by **0.20%**. A loss of 8 to 10% is what **3 bits** do." in said
-    assert "| 3 | 27.00 | 0.7000 | **9.20** |" in results.vision().data
+    assert "| 3 | 27.00 | 0.7000 | **9.20** |  |" in results.vision().data
     assert "25.5 million weights and 16.0 million activations, at 4 bytes each **166 MB**" in (
         words.resnet_sentence().data
     )
     store(made("vision_low", {"bits": 3}, quality_drop_percent=5.0, psnr=27.0, ssim=0.7))
-    assert "Nearest to the article's 8 to 10% are 3 bits with 5.0%." in words.vision_sentence().data
+    assert "lies between **3 bits** (5.0%) and **2 bits** (40.0%)." in words.vision_sentence().data
+
+
+@pytest.mark.parametrize(("lost", "said"), [(30.0, "So pictures fall earlier"), (0.4, "With 4 bits for")])
+def test_pictures_are_held_against_facts(store, lost, said):
+    store(
+        *floats(),
+        made("vision_low", {"bits": 4}, quality_drop_percent=50.0, quality_drop_percent_weights=lost),
+    )
+    assert words.picture_or_fact().data.startswith(said)
+    assert "the assistant 0.25 points of its answers." in words.picture_or_fact().data
 
 
 def test_quality_over_size_draws_every_file_and_names_the_smallest_good_one(store):
