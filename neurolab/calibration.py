@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from neurolab.facts import Question
 from neurolab.gptq import batches
-from neurolab.quantization import Ranges, code_range, codes, encode, extremes, step_and_zero
+from neurolab.quantization import Ranges, code_range, codes, extremes, step_and_zero
 from neurolab.transformer import Transformer
 
 METHODS = ("max", "percentile", "mse", "entropy")
@@ -245,25 +245,3 @@ def rounded_activations(
 
     with sites(model, act):
         yield
-
-
-# ---- for an explorer ----------------------------------------------------------------------------------
-
-
-def tried(w: Tensor, x: Tensor, bits: float, granularity: str, method: str) -> dict[str, Any]:
-    """A quantizer at work on w (R, C), which is given x (N, C): codes, how often each, and two errors.
-
-    error: squared error of the weights over their variance; output_error: of y = x w^T over the mean square
-    of y. A method per channel or group takes its range from those numbers alone.
-    """
-    coded = encode(w, bits, granularity, ranges=ranges(method, bits))
-    used, counts = coded.q.unique(return_counts=True)
-    off, y = coded.value() - w, x @ w.T
-    return {
-        "coded": coded,
-        "codes": used,
-        "counts": counts,
-        "steps": coded.step.numel(),
-        "error": float(off.square().mean() / w.var(correction=0)),
-        "output_error": float((x @ off.T).square().mean() / y.square().mean()),
-    }

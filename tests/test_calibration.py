@@ -248,18 +248,3 @@ def test_activations_of_many_bits_answer_like_the_float_model(small):
         after = quick_scores(model, tokenizer, asked)["bits_per_answer_byte"]
     assert after == pytest.approx(before, rel=1e-3)
     assert after != before
-
-
-def test_a_tried_quantizer_tells_its_codes_and_errors():
-    w, x = normal(640).float().reshape(10, 64), normal(6400, seed=5).float().reshape(100, 64)
-    found = {g: calibration.tried(w, x, 4, g, "mse") for g in ("tensor", "channel", "group16")}
-    for result in found.values():
-        assert int(result["counts"].sum()) == w.numel()
-        off = result["coded"].value() - w
-        assert result["error"] == pytest.approx(float(off.square().mean() / w.var(correction=0)))
-        y, z = x @ w.T, x @ result["coded"].value().T
-        assert result["output_error"] == pytest.approx(
-            float((z - y).square().sum() / y.square().sum()), rel=1e-4
-        )
-    assert [found[g]["steps"] for g in found] == [1, 10, 40]
-    assert found["group16"]["error"] < found["channel"]["error"] < found["tensor"]["error"]
