@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import torch
 
@@ -157,11 +159,31 @@ def test_sparse_rows_keep_what_is_not_zero():
     assert len(layer.weight.values()) == int((weight != 0).sum()) < 30
 
 
+def test_interruptions_do_not_move_the_ratio(monkeypatch):
+    """On a clock of our own: a takes 1, b takes 3, and four calls in five are interrupted for 10 or more."""
+    chance = random.Random(0)
+    now = 0.0
+
+    def work(seconds):
+        def call():
+            nonlocal now
+            now += seconds + (10 * (1 + chance.random()) if chance.random() < 0.8 else 0)
+
+        return call
+
+    monkeypatch.setattr(pruned_speed.time, "perf_counter", lambda: now)
+    found = pruned_speed.undisturbed(work(1.0), work(3.0))
+    assert (found.median, found.low, found.high) == pytest.approx((3, 3, 3))
+    assert (found.a_seconds, found.b_seconds) == pytest.approx((1, 3))
+    with pytest.raises(ValueError, match="blocks is 0"):
+        pruned_speed.undisturbed(work(1), work(1), 0)
+
+
 def test_speeds_name_the_lower_of_the_two_calls():
     torch.manual_seed(0)
     big = Config(vocabulary=40, context=32, width=16, layers=2, heads=2, hidden=12)
     small = Config(vocabulary=40, context=32, width=16, layers=1, heads=2, hidden=12)
-    found = pruned_speed.smaller_speed(Transformer(small).eval(), Transformer(big).eval(), pairs=2)
+    found = pruned_speed.smaller_speed(Transformer(small).eval(), Transformer(big).eval(), blocks=1)
     both = (found["structured_speedup"], found["structured_speedup_token"])
     assert found["structured_speedup_least"] == min(both)
     n = pruned_speed.TOKENS
