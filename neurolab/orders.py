@@ -214,7 +214,7 @@ def run(model: str, order: str, seed: int, budget: Budget, *, every: int = 1) ->
     return figures
 
 
-BUDGETS = {"assistant": Budget(60), "digits": Budget(60)}
+BUDGETS = {"assistant": Budget(30), "digits": Budget(60)}
 HARD = {"digits": Budget(60, zeros=0.9, bits=2)}
 """A second budget for a network whose runs are cheap: where compression hurts, does the order matter more?"""
 SEEDS = {"assistant": range(3), "digits": range(8)}

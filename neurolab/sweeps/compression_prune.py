@@ -179,15 +179,13 @@ def jobs() -> list[Job]:
     for s in TUNED:
         made += [_unstructured("magnitude", how, s, STEPS, 0) for how in ("one_shot", "gradual")]
     made.append(_unstructured("wanda", "one_shot", 0.7, STEPS, 0))
-    made += [_unstructured("magnitude", how, 0.7, GOAL_STEPS, 0) for how in ("one_shot", "gradual")]
     for method, choices in KEPT.items():
         for kept in choices:
             made.append(_structured(method, kept, 0, 0))
             if kept in ALONE:
                 made.append(_structured(method, kept, STEPS, 0))
     made += [_structured("structured", GOAL, GOAL_STEPS, seed) for seed in SEEDS]
-    made += [_structured("structured", kept, GOAL_STEPS, 0) for kept in KEPT["structured"][1:]]
-    made += [_structured("structured", GOAL, steps, 0, "taylor") for steps in (0, GOAL_STEPS)]
+    made.append(_structured("structured", GOAL, 0, 0, "taylor"))
     for runtime in pruned_speed.RUNTIMES:
         for s in (0.5, 0.7, 0.9):
             made.append(

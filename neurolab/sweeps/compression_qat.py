@@ -11,7 +11,7 @@ from neurolab.quantized import figures
 from neurolab.sweep import Job
 from neurolab.sweeps.compression_headline import behind_control, control
 
-STEPS, BATCH, RATE = 300, 128, 0.004
+STEPS, BATCH, RATE = 200, 128, 0.004
 TERNARY = 1.58  # log2(3), as the rows write it
 KINDS: dict[float, qat.Kind] = {4: 4, 3: 3, 2: 2, TERNARY: "ternary", 1: "binary"}
 SEEDS = (1, 2, 3)
