@@ -84,7 +84,12 @@ def tuned() -> Any:
 
 def structured() -> Any:
     """Whole parts taken out: what is left, multiply-adds saved, quality before and after training."""
-    rows = [r for r in read("compression.prune") if r.setting["method"].startswith("structured")]
+    rows = [
+        r
+        for r in read("compression.prune")
+        if r.setting["method"].startswith("structured")
+        and r.setting.get("importance", "measured") == "measured"
+    ]
     lines = []
     keys = by(rows, "layers", "heads", "channels")
     for (layers, heads, channels), here in sorted(keys.items(), key=lambda one: -sum(one[0])):
