@@ -23,7 +23,7 @@ from neurolab import assistant
 from neurolab.facts import Question
 from neurolab.measurements import Measurement
 from neurolab.quantization import best_scales, check_bits, quantize
-from neurolab.quantized import FLOAT_BYTES, Coded, put, scores, sizes
+from neurolab.quantized import Coded, float_bytes, put, scores, sizes
 from neurolab.tokens import encode_pair
 from neurolab.transformer import Transformer
 
@@ -189,7 +189,7 @@ def within(model: Transformer, losses: Losses, ratio: float) -> dict[str, int]:
     if ratio <= 1:
         raise ValueError(f"ratio {ratio}: must be above 1")
     fixed = size(model, dict.fromkeys(matrices(model), 0))
-    return allocate(monotone(losses), code_sizes(model), math.floor(FLOAT_BYTES / ratio) - fixed)
+    return allocate(monotone(losses), code_sizes(model), math.floor(float_bytes() / ratio) - fixed)
 
 
 def article(model: Transformer, high: int = 8, low: int = 4) -> dict[str, int]:
@@ -224,7 +224,7 @@ def compare(model: Transformer, bits: Bits, *, every: int = 1) -> dict[str, Any]
         "uniform_bytes": size(model, dict.fromkeys(bits, even)),
         "uniform_bits": even,
         "file_bytes": int(sizes(model, weights, "packed")["bytes"]),
-        "size_ratio": FLOAT_BYTES / mixed_bytes,
+        "size_ratio": float_bytes() / mixed_bytes,
         "bits_by_tensor": dict(bits),
     }
 

@@ -89,8 +89,10 @@ def put(model: Model, tensors: Mapping[str, Coded | Tensor]) -> Model:
     return made
 
 
-FLOAT_BYTES = (assistant.FOLDER / assistant.WEIGHTS).stat().st_size
-"""Bytes of the shipped assistant's float file."""
+@lru_cache(maxsize=1)
+def float_bytes() -> int:
+    """Bytes of the shipped assistant's float file."""
+    return (assistant.FOLDER / assistant.WEIGHTS).stat().st_size
 
 
 @lru_cache(maxsize=4)
@@ -155,4 +157,4 @@ def sizes(model: nn.Module, tensors: Mapping[str, Coded | Tensor], coder: str = 
     wanted, got = values(tensors), values(back)
     if wanted.keys() != got.keys() or not all(torch.equal(wanted[name], got[name]) for name in wanted):
         raise RuntimeError("the file does not give back the weights that were written")
-    return {"bytes": size, "size_ratio": FLOAT_BYTES / size}
+    return {"bytes": size, "size_ratio": float_bytes() / size}

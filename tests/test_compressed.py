@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from neurolab import assistant, compressed, compressing, streams
 from neurolab.compressed import CompressedError
 from neurolab.compressed_header import CHECK, HEAD, HEADER_LIMIT, checksum, fold, most_weights, unfold
-from neurolab.quantized import FLOAT_BYTES, Coded, Tensors, put
+from neurolab.quantized import Coded, Tensors, float_bytes, put
 from neurolab.transformer import Config, Transformer
 
 
@@ -187,7 +187,7 @@ def test_the_assistant_is_within_one_per_cent_of_the_entropy(bits: int, sparsity
     data = compressed.encode(tensors, config=config)
     back = compressed.decode(data)
     assert compressed.same(tensors, back.tensors)
-    found = compressing.report(back, FLOAT_BYTES)
+    found = compressing.report(back, float_bytes())
     assert found["codes"] == 1_408_000
     payload = len(data) - back.sections["steps"] - back.sections["floats"]  # codes, tables, header, checksum
     assert payload <= 1.01 * found["entropy_bytes"]
@@ -201,7 +201,7 @@ def test_size_is_that_of_the_file(tmp_path: Path) -> None:
     sizes = {coder: compressed.size(tensors, config, coder) for coder in streams.CODERS}
     assert sizes["ans"] == compressed.save(tmp_path / "a", tensors, config=config)
     assert sizes["ans"] < sizes["huffman"] < sizes["packed"]
-    assert sizes["ans"] < sizes["zstd"] < sizes["packed"] < FLOAT_BYTES / 10
+    assert sizes["ans"] < sizes["zstd"] < sizes["packed"] < float_bytes() / 10
 
 
 def test_the_assistant_answers_from_the_file() -> None:

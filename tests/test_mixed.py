@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neurolab import assistant, facts, measurements, mixed
 from neurolab.quantization import round_matrices
-from neurolab.quantized import FLOAT_BYTES, put
+from neurolab.quantized import float_bytes, put
 from neurolab.sweeps import compression_mixed, compression_pareto
 from neurolab.transformer import Config, Transformer
 
@@ -137,7 +137,7 @@ def test_within_the_budget_and_no_unit_of_a_useful_bit_left_over(helper):
     losses = {name: {b: 2.0**-b * w.numel() for b in mixed.WIDTHS} for name, w in every.items()}
     for ratio in (6, 9, 13):
         bits = mixed.within(helper.model, losses, ratio)
-        assert FLOAT_BYTES / 1.01 < ratio * mixed.size(helper.model, bits) <= FLOAT_BYTES
+        assert float_bytes() / 1.01 < ratio * mixed.size(helper.model, bits) <= float_bytes()
     with pytest.raises(ValueError, match="ratio 1"):
         mixed.within(helper.model, losses, 1)
     with pytest.raises(ValueError, match="budget"):
@@ -239,5 +239,5 @@ def test_a_point_of_the_grid_has_its_zeros_and_its_bytes(monkeypatch):
     monkeypatch.setattr(compression_pareto, "EVERY", 200)
     dense, pruned = compression_pareto.point(4, 0.0), compression_pareto.point(4, 0.6)
     assert dense["zeros"] < 0.3 < 0.6 <= pruned["zeros"]
-    assert pruned["bytes"] < dense["bytes"] < FLOAT_BYTES / 7
+    assert pruned["bytes"] < dense["bytes"] < float_bytes() / 7
     assert dense["exact_match"] > pruned["exact_match"]

@@ -154,12 +154,12 @@ def shipped_gap(every: int) -> Finding:
     return Finding("compression.shipped_same", max(gaps.values()), figures=gaps)
 
 
-def structured(pairs: int) -> list[Finding]:
+def structured(blocks: int) -> list[Finding]:
     """Multiply-adds and time of the pruned model, measured now; what it loses, from its rows."""
     big = assistant.load().model
     small = structure.smaller(big, plan(GOAL))
     speeds = {
-        runtime: pruned_speed.smaller_speed(small, big, runtime, pairs=pairs)
+        runtime: pruned_speed.smaller_speed(small, big, runtime, blocks=blocks)
         for runtime in pruned_speed.RUNTIMES
     }
     best = max(speeds, key=lambda runtime: speeds[runtime]["structured_speedup_least"])
@@ -207,4 +207,4 @@ def run(quick: bool = False, progress: Callable[[str], None] | None = None) -> l
     say("the shipped files against their rows")
     made.append(shipped_gap(every))
     say("the pruned model's time")
-    return made + structured(pairs=9 if quick else 101)
+    return made + structured(blocks=3 if quick else 15)

@@ -41,7 +41,7 @@ def _tensors(bits: int) -> quantized.Tensors:
 @lru_cache(maxsize=len(BITS))
 def _bytes(bits: int) -> int:
     if bits == FLOAT:
-        return quantized.FLOAT_BYTES
+        return quantized.float_bytes()
     return int(quantized.sizes(_helper().model, _tensors(bits), "packed")["bytes"])
 
 

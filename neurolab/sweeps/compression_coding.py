@@ -12,7 +12,7 @@ import torch
 
 from neurolab import assistant, compressed, compressing, ledger, pruning, streams, tuning
 from neurolab.compressed import Loaded
-from neurolab.quantized import FLOAT_BYTES, Tensors, figures, put
+from neurolab.quantized import Tensors, figures, float_bytes, put
 from neurolab.sweep import Job
 from neurolab.sweeps.compression_prune import RATE, from_control
 from neurolab.transformer import Transformer
@@ -70,7 +70,7 @@ def huffman(bits: int, sparsity: float, steps: int, seed: int) -> dict[str, Any]
         "bytes": len(data),
         "packed_bytes": len(made["packed"][0]),
         "ans_bytes": len(made["ans"][0]),
-        "size_ratio": FLOAT_BYTES / len(data),
+        "size_ratio": float_bytes() / len(data),
         "ratio_gain_percent": 100 * (len(made["packed"][0]) / len(data) - 1),
         "changed_weights": changed(tensors, back.tensors),
         "zeros": sum(int((q == 0).sum()) for q in codes) / n,
@@ -97,7 +97,7 @@ def coder(bits: int, sparsity: float, name: str, repeats: int = 5) -> dict[str, 
         compressed.decode(data)
         seconds.append(time.process_time() - start)
     torch.set_num_threads(threads)
-    found = compressing.report(back, FLOAT_BYTES)
+    found = compressing.report(back, float_bytes())
     payload = back.sections["codes"] + back.sections["header"]
     return {
         "bytes": len(data),

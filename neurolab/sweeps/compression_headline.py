@@ -11,7 +11,7 @@ import torch
 
 from neurolab import assistant, compressed, entropy_grid, facts, measurements, priced, quantized, tuning
 from neurolab.paths import DATA, reader_folder
-from neurolab.quantized import FLOAT_BYTES, figures, put
+from neurolab.quantized import figures, float_bytes, put
 from neurolab.sweep import Job
 
 SEEDS = (1, 2, 3)
@@ -48,7 +48,7 @@ def rounded(target: str, seed: int) -> dict[str, Any]:
     """Without training: grids by sensitivity, error compensation, entropy coding."""
     helper = assistant.load()
     steps, hessians = grids(seed)
-    tensors = entropy_grid.to_size(helper.model, steps, hessians, int(FLOAT_BYTES / RATIOS[target]))
+    tensors = entropy_grid.to_size(helper.model, steps, hessians, int(float_bytes() / RATIOS[target]))
     ship(target, seed, tensors, 0)
     return {**figures(put(helper.model, tensors), tensors), "steps": 0}
 

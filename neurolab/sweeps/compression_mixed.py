@@ -70,7 +70,7 @@ def jobs() -> list[Job]:
         setting: dict[str, Any] = {"budget_ratio": ratio, "allocation": "measured"}
         made.append(Job("compression.mixed", setting, partial(measured, ratio), 1.5))
     for high, low in ARTICLE:
-        there = round(mixed.FLOAT_BYTES / mixed.size(model, mixed.article(model, high, low)), 2)
+        there = round(mixed.float_bytes() / mixed.size(model, mixed.article(model, high, low)), 2)
         setting = {"budget_ratio": there, "allocation": "article", "high": high, "low": low}
         made.append(Job("compression.mixed", setting, partial(article, high, low), 1.5))
     return made
