@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from neurolab import assistant, compressed, growing, ledger, streams, thinning
+from neurolab import assistant, coding, compressed, growing, ledger, streams, thinning
+from neurolab.compressing import round_to_nearest
+from neurolab.pruning import lowest_off
 from neurolab.quantized import Coded
 from neurolab.symbols import Ints
 
@@ -21,10 +25,13 @@ MATRICES = {
 PARTS = {
     "codes": "codes",
     "steps": "steps",
-    "floats": "floats",
+    "floats": "norms",
+    "tokenizer": "tokenizer",
     "header": "header, tables",
-    "check": "checksum",
+    "checksum": "checksum",
 }
+STEPS = tuple(round(0.25 * i, 2) for i in range(1, 13))
+MASKED = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
 
 
 def thinned(sparsity: float, method: str, matrix: str) -> dict[str, Any]:
@@ -104,6 +111,56 @@ def billed(bits: int, sparsity: float, matrix: str = "first large matrix (block 
     }
 
 
+@lru_cache(maxsize=len(MATRICES))
+def _off(matrix: str) -> dict[str, Any]:
+    """Entropy in bits a weight and error in per cent of the output's power: of one uniform ruler (no mask, no
+    limit, a step of STEPS standard deviations), and of masks (MASKED) on rulers of 8 and of 4 bits."""
+    w, x = weight(matrix), thinning.inputs(MATRICES[matrix])
+    power = (x @ w.T).square().sum()
+
+    def cost(q: Tensor, value: Tensor) -> tuple[float, float, float]:
+        symbols = q.reshape(-1).numpy().astype(np.int64)
+        off = 100 * float((x @ (value - w).T).square().sum() / power)
+        return coding.entropy(symbols), off, float((symbols == 0).mean())
+
+    found: dict[str, Any] = {}
+    s = float(w.std())
+    rounded = [(torch.round(w / (step * s)), step * s) for step in STEPS]
+    found["ruler"] = np.array([cost(q, q * unit) for q, unit in rounded])
+    for bits in (8, 4):
+        masked = []
+        for sparsity in MASKED:
+            keep = lowest_off(w.abs().flatten(), sparsity).reshape(w.shape)
+            coded = round_to_nearest(w * keep, bits)
+            masked.append(cost(coded.q, coded.value()))
+        found[f"mask, {bits} bits"] = np.array(masked)
+    return found
+
+
+def zero_bin(step: float, matrix: str) -> dict[str, Any]:
+    """One coarse ruler with an entropy coder against a mask on a finer ruler, at equal bits.
+
+    step: in standard deviations of the weights, one of STEPS. ValueError for another one.
+    Lines: "... x" bits a weight (entropy), "... y" error in per cent of what the matrix says. x, y: the step.
+    """
+    if step not in STEPS:
+        raise ValueError(f"step is {step!r}; it must be one of {', '.join(map(str, STEPS))}")
+    found = _off(matrix)
+    lines = {f"{name} {axis}": found[name][:, i] for name in found for i, axis in enumerate("xy")}
+    bits, off, zeros = found["ruler"][STEPS.index(step)].tolist()
+    mask = found["mask, 4 bits"][::-1]
+    there = mask[0, 0] <= bits <= mask[-1, 0]
+    same = float(np.exp(np.interp(bits, mask[:, 0], np.log(mask[:, 1])))) if there else None
+    rest = f"; a mask on a 4-bit ruler, at as many bits, {same:.1f} %" if same else ""
+    return {
+        **lines,
+        "x": np.array([bits]),
+        "y": np.array([off]),
+        "words": f"a step of {step:g} standard deviations: {100 * zeros:.0f} % of the codes are zeros, though "
+        f"nobody pruned; {bits:.2f} bits a weight, off by {off:.1f} % of the power{rest}",
+    }
+
+
 def contents(path: Path) -> dict[str, Any]:
     """What a compressed file holds. bytes: of it.  bits: a weight, everything counted.  zeros: share of the
     codes of all matrices; most: per cent in the emptiest."""
@@ -120,17 +177,16 @@ def contents(path: Path) -> dict[str, Any]:
 
 
 def parts(path: Path) -> dict[str, Any]:
-    """The parts of a compressed file in bytes, for a bar each."""
-    sections = compressed.load(path).sections
-    kept = {PARTS[name]: sections[name] for name in PARTS if sections.get(name)}
-    codes_ = compressed.load(path).tensors.values()
-    ideal = streams.entropy_bytes(
-        [x.q.reshape(-1).numpy().astype(np.int64) for x in codes_ if isinstance(x, Coded)]
-    )
+    """The parts of a compressed file in bytes, for a bar each; their sum is the file's size."""
+    back = compressed.load(path)
+    sections = back.sections
+    kept = {said: sections[name] for name, said in PARTS.items()}
+    ideal = streams.entropy_bytes(ledger.codes_of(back.tensors))
     return {
         "parts": list(kept),
         "bytes": np.array(list(kept.values()), float),
         "text": [f"{n:,}" for n in kept.values()],
-        "words": f"{path.name}: {path.stat().st_size:,} bytes; codes and tables are "
-        f"{100 * ((sections['codes'] + sections['header']) / ideal - 1):.2f} % above the entropy",
+        "words": f"{path.name}: {sum(kept.values()):,} bytes in all, {path.stat().st_size:,} on the disk; "
+        "codes, header and tables are "
+        f"{100 * ((sections['codes'] + sections['header']) / ideal - 1):.2f} % above the codes' entropy",
     }

@@ -135,6 +135,36 @@ def floor(result: Result) -> go.Figure:
     return figure.update_yaxes(title_text="bits a weight", rangemode="tozero")
 
 
+def zero_bin(result: Result) -> go.Figure:
+    """Error over bits a weight: one ruler alone, and masks on two finer rulers; the chosen step is ringed."""
+    figure = go.Figure(layout=layout(height=400))
+    for name, key, colour, dash in (
+        ("one ruler", "ruler", IDEAL, "solid"),
+        ("mask, then 4 bits", "mask, 4 bits", WASTE, "solid"),
+        ("mask, then 8 bits", "mask, 8 bits", GREY, "dash"),
+    ):
+        figure.add_scatter(
+            x=result[f"{key} x"], y=result[f"{key} y"], name=name, mode="lines+markers",
+            line={"color": colour, "dash": dash, "width": 3},
+        )  # fmt: skip
+    figure.add_scatter(
+        x=result["x"], y=result["y"], name="yours", mode="markers",
+        marker={"color": GOES, "size": 15, "symbol": "circle-open", "line": {"width": 4}},
+    )  # fmt: skip
+    figure.update_xaxes(title_text="bits a weight (entropy)", range=[0, 5])
+    return figure.update_yaxes(
+        title_text="off by (% of the power)", type="log", range=[-0.7, 1.9], tickvals=[0.2, 1, 3, 10, 30]
+    )
+
+
+ZERO_BIN_CHANGES = {
+    name: {axis: f"{key} {axis}" for axis in "xy"}
+    for name, key in (
+        ("one ruler", "ruler"), ("mask, then 4 bits", "mask, 4 bits"), ("mask, then 8 bits", "mask, 8 bits"),
+    )
+} | {"yours": {"x": "x", "y": "y"}}  # fmt: skip
+
+
 def front(result: Result) -> go.Figure:
     """Quality over size for every pair of bits and zeros: all grey, the best ones joined, one chosen."""
     figure = go.Figure(layout=layout(height=400))

@@ -51,6 +51,11 @@ def matrices() -> list[str]:
     return list(_sample()[0])
 
 
+def inputs(name: str) -> Tensor:
+    """Up to 512 real inputs (n, C) of one of `matrices`."""
+    return _sample()[2][name]
+
+
 def histogram(
     sparsity: float,
     method: str = "magnitude",
