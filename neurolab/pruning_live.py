@@ -156,8 +156,8 @@ def zero_bin(step: float, matrix: str) -> dict[str, Any]:
         **lines,
         "x": np.array([bits]),
         "y": np.array([off]),
-        "words": f"a step of {step:g} standard deviations: {100 * zeros:.0f} % of the codes are zeros, though "
-        f"nobody pruned; {bits:.2f} bits a weight, off by {off:.1f} % of the power{rest}",
+        "words": f"a step of {step:g} standard deviations: {100 * zeros:.0f} % of the codes are zeros, "
+        f"though nobody pruned; {bits:.2f} bits a weight, off by {off:.1f} % of the power{rest}",
     }
 
 

@@ -16,7 +16,10 @@ from neurolab.quantization_rows import NOT_YET, by, markdown, spread, values
 
 SINGLE = ("magnitude", "wanda")
 CALLS = {"a question of 18 pieces": False, "one more piece": True}
+CHOSEN = {"measured": "measuring", "taylor": "gradients"}
+
 PARTS = {"float": "in floats", "int8": "8 bits", "pruned": "+ pruned", "distilled": "+ distilled"}
+PARTS |= {"student": "the same with a smaller student"}
 
 
 def pruned(method: str, tuned: bool, schedule: str | None = None) -> list[Measurement]:
@@ -37,7 +40,7 @@ def untuned() -> Any:
         at = by(pruned(method, False), "sparsity")
         if at:
             cells = [spread(values(at.get((s,), []), "exact_match"), 1, 100) for s in columns]
-            lines.append([{"magnitude": "the smallest |w|", "wanda": "Wanda"}[method], *cells])
+            lines.append([{"magnitude": "by size", "wanda": "by Wanda"}[method], *cells])
     return markdown(["right answers (%) at zeros of", *(f"{100 * s:.0f} %" for s in columns)], lines)
 
 
@@ -63,23 +66,21 @@ def tuned() -> Any:
             [
                 f"{100 * sparsity:.0f} %",
                 {"one_shot": "at once", "gradual": "gradually"}.get(schedule, schedule),
-                {"magnitude": "|w|", "wanda": "Wanda"}[method],
+                {"magnitude": "size", "wanda": "Wanda"}[method],
                 steps,
                 f"**{spread(values(here, 'exact_match'), 1, 100)}**",
                 spread(lost, 2),
                 spread(values(here, "bits_per_answer_byte"), 4),
             ]
         )
-    heads = [
-        "zeros",
-        "pruned",
-        "by",
-        "steps",
-        "right (%)",
-        "points below the control",
-        "bits per answer byte",
-    ]
-    return markdown(heads, lines)
+    heads = ["zeros", "pruned", "chosen by", "steps", "right (%)", "points below the control"]
+    return markdown([*heads, "bits per answer byte"], lines)
+
+
+def _wholest(one: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
+    """Sorts settings (layers, heads, channels, importance): most multiply-adds first."""
+    layers, heads, channels, chosen = one[0]
+    return -layers * (heads * 128 + 2 * channels), chosen
 
 
 def structured() -> Any:
@@ -91,8 +92,8 @@ def structured() -> Any:
         and r.setting.get("importance", "measured") == "measured"
     ]
     lines = []
-    keys = by(rows, "layers", "heads", "channels")
-    for (layers, heads, channels), here in sorted(keys.items(), key=lambda one: -sum(one[0])):
+    keys = by(rows, "layers", "heads", "channels", "importance")
+    for (layers, heads, channels, chosen), here in sorted(keys.items(), key=_wholest):
         before = [r for r in here if not r.setting["tuned"]]
         after = [r for r in here if r.setting["tuned"]]
         longest = [r for r in after if r.setting["steps"] == max(a.setting["steps"] for a in after)]
@@ -100,16 +101,21 @@ def structured() -> Any:
         lost = [x for row in longest if (x := behind(row)) is not None]
         lines.append(
             [
-                layers, heads, channels,
-                spread(values(here, "mac_ratio_least")[:1], 2),
+                layers, heads, channels, CHOSEN.get(chosen, chosen),
+                " / ".join(spread(values(here, key)[:1], 2) for key in ("mac_ratio", "mac_ratio_token")),
                 spread(values(before, "exact_match"), 1, 100),
                 steps,
                 f"**{spread(values(longest, 'exact_match'), 1, 100)}**" if longest else "",
                 spread(lost, 2),
             ]
         )  # fmt: skip
-    heads_ = ["layers", "heads a layer", "channels a layer", "times fewer multiply-adds"]
+    heads_ = ["layers", "heads a layer", "channels a layer", "chosen by"]
+    heads_ += ["times fewer multiply-adds (question / one piece)"]
     heads_ += ["right, untrained (%)", "steps", "right, trained (%)", "points below the control"]
+    if len({key[3] for key in keys}) < 2:  # all chosen in the same way: not worth a column
+        del heads_[3]
+        for line in lines:
+            del line[3]
     return markdown(heads_, lines)
 
 
@@ -228,9 +234,9 @@ def front_explorer() -> Any:
         describe=lambda r: r["words"] + ".",
         title="How many bits, how many zeros?",
         alt="Right answers over bytes on disk, one dot for each pair of bits and share of zeros; the best of "
-        "them form a staircase, on which most points have few zeros.",
-        caption="Guess first: at 150,000 bytes less, is it better to take a bit from each weight, or to set "
-        "a third of them to zero? Then find the points on the green line.",
+        "them form a staircase, whose upper steps have few zeros.",
+        caption="Guess first: to save 150,000 bytes from 4 bits without zeros, is it better to take a bit "
+        "from each weight, or to set half of them to zero? Then find the points on the green line.",
     )
 
 
@@ -259,12 +265,13 @@ def chain_table() -> Any:
                     entry["seeds"],
                     f"{entry['bytes']:,.0f}",
                     f"**{entry['size_ratio']:.1f}**",
+                    f"{entry['packed_ratio']:.1f}",
                     f"{100 * entry['exact_match']:.2f}{sd}",
                     f"{100 * entry['control_exact_match']:.2f}",
                 ]
             )
-    heads = ["network", "step", "seeds", "bytes", "times smaller", "right (%)", "control of equal steps (%)"]
-    return markdown(heads, lines)
+    heads = ["network", "step", "seeds", "bytes", "times smaller", "without a coder", "right (%)"]
+    return markdown([*heads, "control of equal steps (%)"], lines)
 
 
 def files(found: Sequence[tuple[str, dict[str, Any]]]) -> Any:
@@ -275,13 +282,14 @@ def files(found: Sequence[tuple[str, dict[str, Any]]]) -> Any:
         right = spread(values(rows, "exact_match"), 1, 100)
         lines.append(
             [
-                name,
+                f"{name}.nlab",
                 f"{f['bytes']:,}",
                 f"{f['bits']:.2f}",
                 f"**{100 * f['zeros']:.0f}**",
                 f"{f['most']:.0f}",
                 right,
+                len(rows) or "",
             ]
         )
     heads = ["file", "bytes", "bits a weight", "zeros (%)", "zeros in the emptiest matrix (%)"]
-    return markdown([*heads, "right (%), three seeds"], lines, "measured; nobody pruned any of them")
+    return markdown([*heads, "right (%)", "seeds"], lines)

@@ -10,7 +10,7 @@ from neurolab import order_rows
 from neurolab.guess import Guess
 from neurolab.measurements import Measurement, read, sentence
 from neurolab.pruning_rows import behind, pruned
-from neurolab.quantization_rows import NOT_YET, spread, values
+from neurolab.quantization_rows import NOT_YET, by, spread, values
 
 
 def _percent(row: Measurement) -> float:
@@ -37,7 +37,7 @@ def untuned_sentence() -> Any:
         both.setdefault(row.setting["sparsity"], []).append(row)
     pairs = [(s, _percent(a), _percent(b)) for s, (a, b) in ((s, v) for s, v in both.items() if len(v) == 2)]
     s, a, b = max(pairs, key=lambda one: abs(one[2] - one[1]))
-    better = "Wanda" if b > a else "size alone"
+    better = "Wanda" if b > a else "size alone" if a > b else "neither"
     limit = most_zeros()
     free = f"Up to **{limit:.0f}%** zeros cost at most a point" if limit else "Not even a tenth is free"
     return sentence(
@@ -69,9 +69,9 @@ def tuned_sentence() -> Any:
         if best
         else "Even with training, 70% zeros or more cost over 2 points against an equal-steps float control"
     )
-    gradual = {r.setting["sparsity"]: r for r in pruned("magnitude", True, "gradual")}
-    pairs = [(r, gradual[r.setting["sparsity"]]) for r in rows if r.setting["sparsity"] in gradual]
-    pairs = [(a, b) for a, b in pairs if a.setting["steps"] == b.setting["steps"]]
+    gradual = by(pruned("magnitude", True, "gradual"), "sparsity", "steps", "seed")
+    keys = by(rows, "sparsity", "steps", "seed")
+    pairs = [(keys[key][0], gradual[key][0]) for key in keys if key in gradual]
     if pairs:
         won = sum(_percent(b) > _percent(a) for a, b in pairs)
         text += (
@@ -104,10 +104,8 @@ def speed_sentence() -> Any:
         "In the dense kernel 90% zeros make a question {dense:.2f} times as fast (interval {low:.2f} to "
         "{high:.2f}); a "
         "multiplication by zero takes as long as any other. Kept as sparse rows it is {csr:.2f} times "
-        "as fast. A model with "
-        "half its parts taken out, {macs:.1f} times fewer multiply-adds, is **{parts:.1f} times as "
-        "fast** ({plow:.1f} to "
-        "{phigh:.1f}).",
+        "as fast. A smaller model, without scattered zeros but with {macs:.1f} times fewer multiply-adds, is "
+        "**{parts:.1f} times as fast** ({plow:.1f} to {phigh:.1f}).",
         row,
         cut,
         dense=f["dense_kernel_speedup"],
@@ -123,15 +121,17 @@ def speed_sentence() -> Any:
 
 def structured_sentence() -> Any:
     """What the model at half the multiply-adds loses after training, over its seeds."""
-    rows = [r for r in read("compression.prune", layers=2, heads=4, channels=576) if r.setting["tuned"]]
+    goal = {"layers": 2, "heads": 4, "channels": 576, "importance": "measured"}
+    rows = [r for r in read("compression.prune", **goal) if r.setting["tuned"]]
     rows = [r for r in rows if r.setting["steps"] == max(x.setting["steps"] for x in rows)]
     if not rows:
         return Markdown(NOT_YET)
+    lost = [x for row in rows if (x := behind(row)) is not None]
     return sentence(
         "Two layers of four, four heads of five, 576 channels of 640: after {steps} steps of training "
-        "it answers "
-        "{right}% rightly, **{lost} points** below the whole assistant ({n} seeds).",
+        "it answers {right}% rightly, **{lost} points** below the whole assistant{control} (seeds: {n}).",
         *rows,
+        control=f" and {spread(lost, 2)} below the control of equal steps" if lost else "",
         steps=rows[0].setting["steps"],
         right=spread(values(rows, "exact_match"), 1, 100),
         lost=spread(values(rows, "exact_match_drop_points"), 2),
@@ -161,20 +161,53 @@ def huffman_sentence() -> Any:
         return Markdown(NOT_YET)
     dense = [r for r in rows if r.setting["sparsity"] == 0]
     most = max(rows, key=lambda r: r.setting["sparsity"] * 100 - r.setting["bits"])
-    gains = values(dense, "ratio_gain_percent")
+    gains = values(dense or rows, "ratio_gain_percent")
+    zeros = "" if dense else " (rows without zeros are not measured yet)"
     late = 100 * (most.figures["bytes"] / most.figures["ans_bytes"] - 1)
     return sentence(
-        "Without zeros Huffman gains {low:.0f} to {high:.0f}% over fixed width, depending on the bits. "
-        "The more zeros, the more "
-        "it gains, and the more it leaves lying: at {bits} bits and {zeros:.0f}% zeros its file is "
-        "**{late:.0f}% larger** than "
-        "ANS's.",
+        "With nothing pruned{unmeasured} Huffman gains {low:.0f} to {high:.0f}% over fixed width, depending "
+        "on the bits. At {bits} bits and {zeros:.0f}% zeros it gains {most:.0f}%, and yet its file is "
+        "**{late:.0f}% larger** than that of ANS.",
         *rows,
         low=min(gains),
         high=max(gains),
         bits=most.setting["bits"],
         zeros=100 * most.setting["sparsity"],
+        most=most.figures["ratio_gain_percent"],
+        unmeasured=zeros,
         late=late,
+    )
+
+
+def front_sentence() -> Any:
+    """What the grid of bits and zeros says: how many zeros the good pairs have, and zeros that are free."""
+    rows = read("compression.pareto")
+    if not rows:
+        return Markdown(NOT_YET)
+    at = {(r.setting["bits"], r.setting["sparsity"]): r for r in rows}
+    top = max(map(_percent, rows))
+    good = [r for r in rows if _percent(r) >= top - 1]
+    least = min(good, key=lambda r: r.figures["bytes"])
+    same = max(
+        (
+            (s, b)
+            for (b, s), r in at.items()
+            if s and (b, 0.0) in at and r.figures["bytes"] == at[b, 0.0].figures["bytes"]
+        ),
+        default=None,
+    )
+    free = (
+        f" And with {same[1]} bits it makes no difference at all whether {100 * same[0]:.0f}% are set to "
+        "zero first: the file has the same length, because those weights become zeros anyway."
+        if same
+        else ""
+    )
+    return sentence(
+        "The smallest file within a point of the best has **{bits} bits and {zeros:.0f}% zeros**.{free}",
+        *rows,
+        bits=least.setting["bits"],
+        zeros=100 * least.setting["sparsity"],
+        free=free,
     )
 
 
