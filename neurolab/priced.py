@@ -5,6 +5,9 @@ between, in proportion to what it would save in bits (at most 3: a tensor of zer
 its way back). How hard it is pushed is set by a controller, so that the codes' entropy falls in a line
 to the size wanted during the first two fifths of the training, and stays there.
 
+Before that, whole parts are taken out (`structure`): at so few bits, half the weights with twice the bits
+each hold more than all of them.
+
 Source: entropy as a training target, Wiedemann et al., 2020 (their EC2T assigns codes by cost, as in
 rate-distortion optimisation; here the weights themselves drift).
 """
@@ -15,19 +18,20 @@ import copy
 import json
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
-from neurolab import qat, tuning
-from neurolab.entropy_grid import round_norm
-from neurolab.quantized import Coded, Tensors
+from neurolab import qat, structure, tuning
+from neurolab.entropy_grid import best_steps, matrices, round_norm
+from neurolab.facts import Question
+from neurolab.quantized import Coded, Tensors, float_bytes
 from neurolab.transformer import Transformer
 
 FALLING = 0.4  # of the steps
@@ -75,25 +79,27 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One training to a size. start: the stage that it goes on from ("": the float model).
+class Plan:
+    """One training to a size: take parts out, train what is left in floats, then train it under a price.
 
-    bits: entropy a weight wanted.  steps, batch, rate: as in `tuning.tune`.
+    ratio: how many times smaller than the float file.  kept: layers, heads a layer, channels that stay.
+    floats, steps: steps of the two trainings.  batch, rate: as in `tuning.tune`.
     """
 
     name: str
-    start: str
-    bits: float
+    ratio: float
+    kept: tuple[int, int, int]
+    floats: int
     steps: int
     batch: int = 128
     rate: float = 0.004
 
 
-STAGES = (
-    Stage("qat18", "", 1.75, 700),
-    Stage("thin", "qat18", 1.115, 1000),
-    Stage("qat28", "thin", 1.165, 1200),  # about the same size: few bits want to be learned twice
+PLANS = (
+    Plan("qat18", 18.0, (3, 5, 640), 400, 700),
+    Plan("qat28", 28.0, (2, 4, 576), 500, 1000),  # fewer weights with more bits beat more with fewer
 )
+REST = 4500  # bytes of the file that are no codes of matrices: norms, tables, header
 FIRST = 1.2  # times the steps that `begin` mixes
 SENSED = 0.3  # how far the first steps follow the tensors' sensitivities; 0: their standard deviations
 
@@ -115,55 +121,87 @@ def tensors_of(model: Transformer) -> Tensors:
     return {name: x if isinstance(x, Coded) else round_norm(x) for name, x in qat.coded(model).items()}
 
 
-def train(
-    model: Transformer,
-    steps: Mapping[str, float],
-    name: str,
-    seed: int,
-    folder: Path,
-    *,
-    stages: tuple[Stage, ...] = STAGES,
-    progress: bool = False,
-) -> tuple[Transformer, int]:
-    """`model` trained to the size of stage `name`, and how many steps that took in all.
-
-    What earlier stages left in `folder` is used if it was made in the same way; an interrupted stage goes on
-    from its checkpoint there. ValueError for a stage that there is not.
-    """
-    by_name = {stage.name: stage for stage in stages}
-    if name not in by_name:
-        raise ValueError(f"name {name!r}: must be one of {', '.join(by_name)}")
-    stage = by_name[name]
-    if stage.start:
-        made, done = train(model, steps, stage.start, seed, folder, stages=stages, progress=progress)
-    else:
-        made, done = begin(model, steps), 0
-    total = done + stage.steps
-    path = folder / f"{name}-{seed}.safetensors"
-    meta = {"stages": json.dumps([asdict(s) for s in stages[: stages.index(stage) + 1]]), "seed": str(seed)}
-    if path.is_file():
-        with safe_open(path, framework="pt") as file:
-            if file.metadata() == meta:
-                made.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
-                return made.eval(), total
-    price = Price(made, stage.bits, stage.steps)
+def smaller(model: Transformer, plan: Plan, seed: int) -> Transformer:
+    """`model` without the parts that it misses least, trained on in floats for plan.floats steps."""
+    sample = [tuning.training_rows(128, 0).at(i) for i in range(8)]
+    found = structure.importance(model, sample, "measured").plan(*plan.kept)
+    made = structure.smaller(model, found)
     tuning.tune(
         made,
-        steps=stage.steps,
+        steps=plan.floats,
         seed=seed,
-        batch=stage.batch,
-        rate_matrices=stage.rate,
-        rate_rest=stage.rate / 2,
-        before=price,
-        progress=progress,
+        batch=plan.batch,
+        rate_matrices=plan.rate,
+        rate_rest=plan.rate / 2,
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def train(
+    model: Transformer,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    plan: Plan,
+    seed: int,
+    folder: Path,
+) -> Transformer:
+    """`model` trained to the size of `plan`, its FakeQuants on. questions: for the tensors' sensitivities.
+
+    The float network between the two trainings, and the result, are kept in `folder`, and used again if they
+    were made in the same way.
+    """
+    path = folder / f"{plan.name}-{seed}.safetensors"
+    meta = {"plan": json.dumps(asdict(plan)), "seed": str(seed)}
+    half = _kept(path.with_suffix(".float.safetensors"), meta)
+    config = replace(model.config, layers=plan.kept[0], heads=plan.kept[1], hidden=plan.kept[2])
+    config = replace(config, head=model.config.head_size)
+    if half is None:
+        small = smaller(model, plan, seed)
+        _keep(small, path.with_suffix(".float.safetensors"), meta)
+    else:
+        small = Transformer(config)
+        small.load_state_dict(half)
+    steps = {name: float(w.std()) for name, w in matrices(small).items()}
+    made = begin(small, steps)
+    done = _kept(path, meta)
+    if done is not None:
+        made.load_state_dict(done)
+        return made.eval()
+    steps, _ = best_steps(small.eval(), tokenizer, questions)
+    made = begin(small, steps)
+    count = sum(w.numel() for w in matrices(small).values())
+    target = 8 * (float_bytes() / plan.ratio - REST) / count
+    tuning.tune(
+        made,
+        steps=plan.steps,
+        seed=seed + 1000,  # other batches than the float training had
+        batch=plan.batch,
+        rate_matrices=plan.rate,
+        rate_rest=plan.rate / 2,
+        before=Price(made, target, plan.steps),
+    )
+    _keep(made, path, meta)
+    return made.eval()
+
+
+def _kept(path: Path, meta: Mapping[str, str]) -> dict[str, Tensor] | None:
+    """The tensors in `path`, if they were made as `meta` says."""
+    if not path.is_file():
+        return None
+    with safe_open(path, framework="pt") as file:
+        if file.metadata() != meta:
+            return None
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def _keep(model: nn.Module, path: Path, meta: dict[str, str]) -> None:
+    """Write a network; a crash leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
-    save_file({key: x.contiguous() for key, x in made.state_dict().items()}, new, metadata=meta)
+    save_file({key: x.contiguous() for key, x in model.state_dict().items()}, new, metadata=meta)
     os.replace(new, path)
-    return made.eval(), total
 
 
-def about(stage: str, seed: int, steps: int) -> dict[str, Any]:
+def about(plan: str, seed: int, steps: int) -> dict[str, Any]:
     """What a shipped file says about itself."""
-    return {"made by": "neurolab sweep compression", "stage": stage, "seed": seed, "steps": steps}
+    return {"made by": "neurolab sweep compression", "plan": plan, "seed": seed, "steps": steps}

@@ -2,12 +2,13 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from neurolab import assistant, compressed, entropy_grid, facts, gptq, priced, qat, tuning
-from neurolab.quantized import Coded, put
+from neurolab.quantized import Coded, float_bytes, put
 from neurolab.transformer import Config, Transformer
 
 SMALL = Config(vocabulary=1024, context=60, width=20, layers=2, heads=2, hidden=30)
@@ -104,21 +105,24 @@ def test_norms_are_codes_of_8_bits():
     assert entropy_grid.round_norm(torch.zeros(3)).value().tolist() == [0, 0, 0]
 
 
-def test_training_to_a_size_gets_there_and_goes_on_from_what_is_kept(net, tmp_path):
-    steps = {name: float(w.std()) for name, w in entropy_grid.matrices(net).items()}
-    stages = (priced.Stage("a", "", 1.5, 30, batch=4), priced.Stage("b", "a", 1.0, 30, batch=4))
-    made, total = priced.train(net, steps, "b", 0, tmp_path, stages=stages)
-    assert total == 60
-    count = sum(w.numel() for w in entropy_grid.matrices(net).values())
-    assert qat.code_bits(made) / count < 1.1
+def test_training_to_a_size_gets_there_and_uses_what_is_kept(helper, net, tmp_path):
+    asked = facts.split("train")[:30]
+    count = 20 * (1024 + 60 + 4 * 20 + 2 * 30)
+    ratio = float_bytes() / (1.5 * count / 8 + priced.REST)
+    plan = priced.Plan("a", ratio, (1, 2, 30), 2, 40, batch=4)
+    made = priced.train(net, helper.tokenizer, asked, plan, 0, tmp_path)
+    assert len(made.blocks) == 1
+    assert sum(w.numel() for w in entropy_grid.matrices(qat.plain(made)).values()) == count
+    assert qat.code_bits(made) / count < 1.55
     tensors = priced.tensors_of(made)
     assert all(isinstance(x, Coded) for x in tensors.values())
-    kept = (tmp_path / "b-0.safetensors").stat().st_mtime_ns
-    again, _ = priced.train(net, steps, "b", 0, tmp_path, stages=stages)
-    assert (tmp_path / "b-0.safetensors").stat().st_mtime_ns == kept
+    kept = (tmp_path / "a-0.safetensors").stat().st_mtime_ns
+    again = priced.train(net, helper.tokenizer, asked, plan, 0, tmp_path)
+    assert (tmp_path / "a-0.safetensors").stat().st_mtime_ns == kept
     assert all(torch.equal(x.q, priced.tensors_of(again)[name].q) for name, x in tensors.items())
-    with pytest.raises(ValueError, match="name 'c'"):
-        priced.train(net, steps, "c", 0, tmp_path, stages=stages)
+    other = replace(plan, steps=1)
+    priced.train(net, helper.tokenizer, asked, other, 0, tmp_path)
+    assert (tmp_path / "a-0.safetensors").stat().st_mtime_ns > kept  # made in another way: made again
     with pytest.raises(ValueError, match="target 0"):
         priced.Price(again, 0, 10)
 

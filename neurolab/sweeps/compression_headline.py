@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 
-from neurolab import assistant, compressed, entropy_grid, facts, measurements, priced, quantized, tuning
+from neurolab import assistant, compressed, entropy_grid, facts, measurements, priced, qat, quantized, tuning
 from neurolab.paths import DATA, reader_folder
 from neurolab.quantized import figures, float_bytes, put
 from neurolab.sweep import Job
+from neurolab.transformer import Transformer
 
 SEEDS = (1, 2, 3)
 CALIBRATED = 1500  # training questions
-RATIOS = {"ptq12": 12.0, "ptq14": 14.0, "qat18": 18.0, "qat28": 28.0}
+RATIOS = {"ptq12": 12.0, "ptq14": 14.0} | {plan.name: plan.ratio for plan in priced.PLANS}
 SHIPPED = DATA / "compressed"
 
 
@@ -34,12 +35,12 @@ def grids(seed: int) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     return entropy_grid.best_steps(helper.model, helper.tokenizer, questions(seed))
 
 
-def ship(name: str, seed: int, tensors: quantized.Tensors, steps: int) -> None:
+def ship(name: str, seed: int, model: Transformer, tensors: quantized.Tensors, steps: int) -> None:
     """Write seed 1's file to data/compressed, for the chapters to open."""
     if seed == SEEDS[0]:
         SHIPPED.mkdir(exist_ok=True)
         path = SHIPPED / f"{name}.nlab"
-        config = asdict(assistant.load().model.config)
+        config = asdict(model.config)
         compressed.save(path, tensors, config=config, about=priced.about(name, seed, steps))
         path.chmod(0o644)
 
@@ -49,20 +50,22 @@ def rounded(target: str, seed: int) -> dict[str, Any]:
     helper = assistant.load()
     steps, hessians = grids(seed)
     tensors = entropy_grid.to_size(helper.model, steps, hessians, int(float_bytes() / RATIOS[target]))
-    ship(target, seed, tensors, 0)
+    ship(target, seed, helper.model, tensors, 0)
     return {**figures(put(helper.model, tensors), tensors), "steps": 0}
 
 
-def trained(target: str, seed: int) -> dict[str, Any]:
-    """With training to a size."""
+def trained(plan: priced.Plan, seed: int) -> dict[str, Any]:
+    """With parts taken out, and training to a size."""
     helper = assistant.load()
-    steps, _ = grids(seed)
     folder = reader_folder() / "training" / "compression"
-    model, total = priced.train(helper.model, steps, target, seed, folder)
+    model = priced.train(helper.model, helper.tokenizer, questions(seed), plan, seed, folder)
     tensors = priced.tensors_of(model)
-    ship(target, seed, tensors, total)
-    found = figures(put(helper.model, tensors), tensors)
-    return {**found, **behind_control(found["exact_match"], total), "steps": total}
+    total = plan.floats + plan.steps
+    small = qat.plain(model)
+    ship(plan.name, seed, small, tensors, total)
+    found = figures(put(small, tensors), tensors)
+    parts = dict(zip(("layers", "heads", "channels"), plan.kept, strict=True))
+    return {**found, **behind_control(found["exact_match"], total), "steps": total, **parts}
 
 
 def behind_control(match: float, steps: int) -> dict[str, float]:
@@ -84,14 +87,12 @@ def control(steps: int, seed: int, batch: int = 128, rate: float = 0.004) -> dic
 
 def jobs() -> list[Job]:
     """The rows of this module."""
-    total, made = 0, []
-    for stage in priced.STAGES:
-        total += stage.steps
-        if stage.name not in RATIOS:
-            continue
+    made = []
+    for plan in priced.PLANS:
+        total = plan.floats + plan.steps
         for seed in SEEDS:
-            setting = {"target": stage.name, "seed": seed}
-            made.append(Job("compression.headline", setting, partial(trained, stage.name, seed), total / 120))
+            setting: dict[str, Any] = {"target": plan.name, "seed": seed}
+            made.append(Job("compression.headline", setting, partial(trained, plan, seed), total / 150))
             setting = {"steps": total, "seed": seed}
             made.append(Job("compression.control", setting, partial(control, total, seed), total / 170))
     for target in ("ptq12", "ptq14"):
