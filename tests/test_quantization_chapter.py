@@ -7,6 +7,7 @@ import torch
 from neurolab import assistant, facts, gptq
 from neurolab import ptq as rounding
 from neurolab import quantization_charts as charts
+from neurolab import quantization_knowledge as knowledge
 from neurolab import quantization_layers as layers
 from neurolab import quantization_live as live
 from neurolab import quantization_pictures as pictures
@@ -291,8 +292,8 @@ def test_before_anything_is_measured_every_table_says_so(store):
         assert show().data == results.NOT_YET
     for say in (
         words.ptq_sentence, words.gptq_sentence, words.sensitivity_sentence, words.mixed_sentence,
-        words.capacity_sentence, words.margin_sentence, words.resnet_sentence, words.vision_sentence,
-        words.picture_or_fact,
+        knowledge.capacity_sentence, knowledge.margin_sentence, knowledge.resnet_sentence,
+        knowledge.vision_sentence, knowledge.picture_or_fact,
         trained.qat_sentence, trained.control_sentence, trained.headline_sentence, trained.teacher_sentence,
     ):  # fmt: skip
         assert say().data == results.NOT_YET
@@ -330,8 +331,10 @@ def test_words_of_rounding_turn_with_the_rows(store):
     assert "3 bits: 90.0 to **97.0%** (best: GPTQ, a step for a channel)" in said
     assert "4 bits" not in said
     assert words.gptq_sentence().data.startswith(
-        "Right answers, a step a channel, plain rounding and GPTQ: 3 bits from 90.0 to **97.0%**."
+        "Right answers, a step a channel, plain rounding and GPTQ: 3 bits from 90.0 to **97.0%**. That is less"
     )
+    store(ptq(2, "rtn", 0.1), ptq(2, "gptq", 0.5))
+    assert words.gptq_sentence().data.endswith("2 bits from 10.0 to **50.0%**. *(measured)*")
 
 
 @pytest.mark.parametrize(("at8", "verdict"), [(0.2, "it hardly matters"), (1.5, "matters at 8 bits already")])
@@ -419,6 +422,7 @@ def test_a_goal_is_met_only_if_every_seed_meets_it(store):
 def test_mixed_bits_are_counted_where_they_win(store):
     def one(allocation, ratio, gain, **more):
         both = {"uniform_exact_match": 0.9, "exact_match": 0.95, "bytes": 5, "uniform_bytes": 5}
+        both["exact_match_gain_points"] = ratio
         setting = {"allocation": allocation, "budget_ratio": ratio, **more}
         return made("mixed", setting, bits_per_answer_byte_gain=gain, **both)
 
@@ -429,6 +433,7 @@ def test_mixed_bits_are_counted_where_they_win(store):
     said = words.mixed_sentence().data
     assert "in that shape, they win at **1 of 2** sizes" in said
     assert "by measured losses, they win at **1 of 2** sizes" in said
+    assert "Most of all 12 times smaller (by measured losses): **95.0%** right instead of 90.0%." in said
     lines = results.mixed().data.splitlines()
     assert lines[2].startswith("| as the article says (8 and 4) | 5 | 95.0 | 90.0 |")
     assert lines[3].startswith("| in its shape (4 and 2) | 9 |")
@@ -466,7 +471,7 @@ def test_knowledge_and_margins(store):
         made("falling", {"method": "rtn"}, bits=[32, 3, 2], by_margin=quarters),
         made("noise", {"bits": 3, "seed": 0}, exact_match_rounded=0.9, exact_match_noise=0.91),
     )  # fmt: skip
-    said = words.capacity_sentence().data
+    said = knowledge.capacity_sentence().data
     assert "**A fact weighs 50 bits**" in said  # 1,000 bits for 20 facts
     assert "floats 1,280, 4 bits 160, 2 bits 80" in said
     assert (
@@ -474,14 +479,14 @@ def test_knowledge_and_margins(store):
     )
     assert "Rounded to 2 bits, 10% of it is left; the fullest file is the one with 4 bits." in said
     assert exercise_corners(charts.capacity()) >= 2
-    said = words.margin_sentence().data
+    said = knowledge.margin_sentence().data
     assert (
         "**60%** of the facts with the narrowest margin are left, and 99% of those with the widest." in said
     )
-    assert "the *size* of the error that does it" in said
+    assert "it is mostly the *size* of the error" in said
     assert isinstance(charts.margins(), Explorer)
     store(made("noise", {"bits": 2, "seed": 0}, exact_match_rounded=0.1, exact_match_noise=0.4))
-    assert "it is not the size of the error alone" in words.margin_sentence().data
+    assert "it is not the size of the error alone" in knowledge.margin_sentence().data
 
 
 def test_pictures_and_other_peoples_networks(store):
@@ -491,14 +496,14 @@ def test_pictures_and_other_peoples_networks(store):
         made("vision_low", {"bits": 2}, quality_drop_percent=40.0, psnr=20.0, ssim=0.4),
         made("resnet", {}, weights_millions=25.5, megabytes=166.0),
     )  # fmt: skip
-    said = words.vision_sentence().data
+    said = knowledge.vision_sentence().data
     assert "falls by **0.20%**. A loss of 8 to 10% is what **3 bits** do." in said
     assert "| 3 | 27.00 | 0.7000 | **9.20** |  |" in results.vision().data
     assert "25.5 million weights and 16.0 million activations, at 4 bytes each **166 MB**" in (
-        words.resnet_sentence().data
+        knowledge.resnet_sentence().data
     )
     store(made("vision_low", {"bits": 3}, quality_drop_percent=5.0, psnr=27.0, ssim=0.7))
-    assert "lies between **3 bits** (5.0%) and **2 bits** (40.0%)." in words.vision_sentence().data
+    assert "lies between **3 bits** (5.0%) and **2 bits** (40.0%)." in knowledge.vision_sentence().data
 
 
 @pytest.mark.parametrize(("lost", "said"), [(30.0, "So pictures fall earlier"), (0.4, "With 4 bits for")])
@@ -507,8 +512,8 @@ def test_pictures_are_held_against_facts(store, lost, said):
         *floats(),
         made("vision_low", {"bits": 4}, quality_drop_percent=50.0, quality_drop_percent_weights=lost),
     )
-    assert words.picture_or_fact().data.startswith(said)
-    assert "the assistant 0.25 points of its answers." in words.picture_or_fact().data
+    assert knowledge.picture_or_fact().data.startswith(said)
+    assert "the assistant 0.25 points of its answers." in knowledge.picture_or_fact().data
 
 
 def test_quality_over_size_draws_every_file_and_names_the_smallest_good_one(store):
