@@ -331,7 +331,7 @@ def test_words_of_rounding_turn_with_the_rows(store):
     assert "3 bits: 90.0 to **97.0%** (best: GPTQ, a step for a channel)" in said
     assert "4 bits" not in said
     assert words.gptq_sentence().data.startswith(
-        "Right answers, a step a channel, plain rounding and GPTQ: 3 bits from 90.0 to **97.0%**. That is less"
+        "Right answers, a step a channel, plain rounding and GPTQ: 3 bits from 90.0 to **97.0%**. That is "
     )
     store(ptq(2, "rtn", 0.1), ptq(2, "gptq", 0.5))
     assert words.gptq_sentence().data.endswith("2 bits from 10.0 to **50.0%**. *(measured)*")
