@@ -56,9 +56,12 @@ def weight(matrix: str) -> Tensor:
     return assistant.load().model.get_parameter(MATRICES[matrix]).detach()
 
 
+@lru_cache(maxsize=16)  # while the tree grows, its codes stay
 def codes(matrix: str, bits: int, sparsity: float) -> Ints:
-    """Its codes (n,): pruned by size, rounded to `bits` bits."""
-    return ledger.pruned_codes(weight(matrix), bits, sparsity)
+    """Its codes (n,), not to be written to: pruned by size, rounded to `bits` bits."""
+    found = ledger.pruned_codes(weight(matrix), bits, sparsity)
+    found.setflags(write=False)
+    return found
 
 
 def grown(sparsity: float, joins: int, bits: int = 3) -> dict[str, Any]:
@@ -137,6 +140,14 @@ def _off(matrix: str) -> dict[str, Any]:
     return found
 
 
+def against_mask(matrix: str) -> tuple[np.ndarray, np.ndarray]:
+    """Bits a weight (n,) of those of STEPS for which both exist, and how many times larger is the error of a
+    mask on a 4-bit ruler at as many bits (n,); the logarithm of its error is a line between its points."""
+    ruler, mask = _off(matrix)["ruler"], _off(matrix)["mask, 4 bits"][::-1]
+    ruler = ruler[(ruler[:, 0] >= mask[0, 0]) & (ruler[:, 0] <= mask[-1, 0])]
+    return ruler[:, 0], np.exp(np.interp(ruler[:, 0], mask[:, 0], np.log(mask[:, 1]))) / ruler[:, 1]
+
+
 def zero_bin(step: float, matrix: str) -> dict[str, Any]:
     """One coarse ruler with an entropy coder against a mask on a finer ruler, at equal bits.
 
@@ -148,9 +159,8 @@ def zero_bin(step: float, matrix: str) -> dict[str, Any]:
     found = _off(matrix)
     lines = {f"{name} {axis}": found[name][:, i] for name in found for i, axis in enumerate("xy")}
     bits, off, zeros = found["ruler"][STEPS.index(step)].tolist()
-    mask = found["mask, 4 bits"][::-1]
-    there = mask[0, 0] <= bits <= mask[-1, 0]
-    same = float(np.exp(np.interp(bits, mask[:, 0], np.log(mask[:, 1])))) if there else None
+    there, ratio = against_mask(matrix)
+    same = dict(zip(there.tolist(), (ratio * off).tolist(), strict=True)).get(bits)
     rest = f"; a mask on a 4-bit ruler, at as many bits, {same:.1f} %" if same else ""
     return {
         **lines,

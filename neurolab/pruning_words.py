@@ -121,7 +121,7 @@ def speed_sentence() -> Any:
 
 def structured_sentence() -> Any:
     """What the model at half the multiply-adds loses after training, over its seeds."""
-    goal = {"layers": 2, "heads": 4, "channels": 576, "importance": "measured"}
+    goal: dict[str, Any] = {"layers": 2, "heads": 4, "channels": 576, "importance": "measured"}
     rows = [r for r in read("compression.prune", **goal) if r.setting["tuned"]]
     rows = [r for r in rows if r.setting["steps"] == max(x.setting["steps"] for x in rows)]
     if not rows:
