@@ -100,18 +100,26 @@ PLANS = (
     Plan("qat28", 28.0, (2, 4, 576), 500, 1000),  # fewer weights with more bits beat more with fewer
 )
 REST = 4500  # bytes of the file that are no codes of matrices: norms, tables, header
-FIRST = 1.2  # times the steps that `begin` mixes
+ABOVE = 0.1  # bits a weight that the first codes cost more than the last ones shall
 SENSED = 0.3  # how far the first steps follow the tensors' sensitivities; 0: their standard deviations
 
 
 @torch.no_grad()
-def begin(model: Transformer, steps: Mapping[str, float]) -> Transformer:
-    """A copy of `model` with grids on its matrices, their first steps between sigma and `entropy_grid`'s."""
+def begin(model: Transformer, steps: Mapping[str, float], target: float) -> Transformer:
+    """A copy of `model` with grids on its matrices, their first steps between sigma and `entropy_grid`'s.
+
+    All steps are scaled so that the codes cost about target + ABOVE bits a weight: twice the step is one bit.
+    """
     made = qat.fake_quantize(copy.deepcopy(model), "grid", granularity="tensor")
-    for name, module in qat.weights(made):
-        fake, W = qat.quantizer(module)  # type: ignore[misc]
+    found = [(name, *qat.quantizer(module)) for name, module in qat.weights(made)]  # type: ignore[misc]
+    count = sum(W.numel() for _, _, W in found)
+    for name, fake, W in found:
         mixed = SENSED * math.log(steps[name]) + (1 - SENSED) * math.log(float(W.std()))
-        fake.log_step.fill_(math.log(FIRST) + mixed)
+        fake.log_step.fill_(mixed)
+    for _ in range(3):
+        over = qat.code_bits(made) / count - (target + ABOVE)
+        for _, fake, _ in found:
+            fake.log_step.add_(math.log(2) * over)
     return made
 
 
@@ -161,16 +169,15 @@ def train(
     else:
         small = Transformer(config)
         small.load_state_dict(half)
-    steps = {name: float(w.std()) for name, w in matrices(small).items()}
-    made = begin(small, steps)
+    count = sum(w.numel() for w in matrices(small).values())
+    target = 8 * (float_bytes() / plan.ratio - REST) / count
+    made = begin(small, {name: float(w.std()) for name, w in matrices(small).items()}, target)
     done = _kept(path, meta)
     if done is not None:
         made.load_state_dict(done)
         return made.eval()
     steps, _ = best_steps(small.eval(), tokenizer, questions)
-    made = begin(small, steps)
-    count = sum(w.numel() for w in matrices(small).values())
-    target = 8 * (float_bytes() / plan.ratio - REST) / count
+    made = begin(small, steps, target)
     tuning.tune(
         made,
         steps=plan.steps,
