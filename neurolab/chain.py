@@ -111,14 +111,15 @@ def run(model: str, step: str, seed: int, tuning: int, *, every: int = 1) -> dic
 
 
 def table(model: str, rows: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """One entry a step, in the chain's order, from rows compression.chain: means over the seeds and sd.
+    """One entry a step, in the chain's order, from the rows compression.chain among `rows`: means over the seeds, sd.
 
     Keys: step, seeds, exact_match, exact_match_sd (None for one seed), control_exact_match,
     exact_match_drop_points, exact_match_drop_from_control_points, bytes, size_ratio, packed_ratio.
     """
     made = []
+    mine = [r for r in rows if r.name == "compression.chain" and r.setting["model"] == model]
     for step in steps_of(model):
-        found = [row.figures for row in rows if row.setting["model"] == model and row.setting["step"] == step]
+        found = [row.figures for row in mine if row.setting["step"] == step]
         if not found:
             continue
         keys = (

@@ -118,7 +118,8 @@ def test_a_table_by_hand():
         setting = {"model": "digits", "step": step, "seed": seed}
         return row("compression.chain", 5, setting, figures, command="made up")
 
-    rows = [made("pruned", 0, 0.9), made("pruned", 1, 0.92), made("float", 0, 0.98)]
+    other = row("compression.order", 5, {"model": "digits"}, {"range": 1.0}, command="made up")
+    rows = [made("pruned", 0, 0.9), other, made("pruned", 1, 0.92), made("float", 0, 0.98)]
     first, second = chain.table("digits", rows)
     assert (first["step"], first["seeds"], first["exact_match_sd"]) == ("float", 1, None)
     assert second["exact_match"] == pytest.approx(0.91)
