@@ -16,8 +16,6 @@ from neurolab.quantization_rows import NOT_YET, by, markdown, spread, values
 
 SINGLE = ("magnitude", "wanda")
 CALLS = {"a question of 18 pieces": False, "one more piece": True}
-CHOSEN = {"measured": "measuring", "taylor": "gradients"}
-
 PARTS = {"float": "in floats", "int8": "8 bits", "pruned": "+ pruned", "distilled": "+ distilled"}
 PARTS |= {"student": "the same with a smaller student"}
 
@@ -77,10 +75,10 @@ def tuned() -> Any:
     return markdown([*heads, "bits per answer byte"], lines)
 
 
-def _wholest(one: tuple[tuple[Any, ...], Any]) -> tuple[Any, ...]:
-    """Sorts settings (layers, heads, channels, importance): most multiply-adds first."""
-    layers, heads, channels, chosen = one[0]
-    return -layers * (heads * 128 + 2 * channels), chosen
+def _wholest(one: tuple[tuple[Any, ...], Any]) -> int:
+    """Sorts settings (layers, heads, channels): those first of which most is left."""
+    layers, heads, channels = one[0]
+    return -int(layers * (heads * 128 + 2 * channels))
 
 
 def structured() -> Any:
@@ -92,8 +90,8 @@ def structured() -> Any:
         and r.setting.get("importance", "measured") == "measured"
     ]
     lines = []
-    keys = by(rows, "layers", "heads", "channels", "importance")
-    for (layers, heads, channels, chosen), here in sorted(keys.items(), key=_wholest):
+    keys = by(rows, "layers", "heads", "channels")
+    for (layers, heads, channels), here in sorted(keys.items(), key=_wholest):
         before = [r for r in here if not r.setting["tuned"]]
         after = [r for r in here if r.setting["tuned"]]
         longest = [r for r in after if r.setting["steps"] == max(a.setting["steps"] for a in after)]
@@ -101,7 +99,7 @@ def structured() -> Any:
         lost = [x for row in longest if (x := behind(row)) is not None]
         lines.append(
             [
-                layers, heads, channels, CHOSEN.get(chosen, chosen),
+                layers, heads, channels,
                 " / ".join(spread(values(here, key)[:1], 2) for key in ("mac_ratio", "mac_ratio_token")),
                 spread(values(before, "exact_match"), 1, 100),
                 steps,
@@ -109,13 +107,9 @@ def structured() -> Any:
                 spread(lost, 2),
             ]
         )  # fmt: skip
-    heads_ = ["layers", "heads a layer", "channels a layer", "chosen by"]
+    heads_ = ["layers", "heads a layer", "channels a layer"]
     heads_ += ["times fewer multiply-adds (question / one piece)"]
     heads_ += ["right, untrained (%)", "steps", "right, trained (%)", "points below the control"]
-    if len({key[3] for key in keys}) < 2:  # all chosen in the same way: not worth a column
-        del heads_[3]
-        for line in lines:
-            del line[3]
     return markdown(heads_, lines)
 
 
