@@ -77,7 +77,7 @@ def grown(sparsity: float, joins: int, bits: int = 3) -> dict[str, Any]:
     }
     leaves = [i for i, label in enumerate(found["label"]) if label]
     words = dict(zip(said["symbol"], said["word"], strict=True))
-    text = [f"{100 * n / total:.0f} %" for n in found["weight"]]
+    text = [f"{100 * n / total:.0f}" for n in found["weight"]]
     finished = done == found["joins"]
     rest = (
         f"every code has its word, {said['mean']:.3f} bits on average; the entropy is {said['entropy']:.3f}"

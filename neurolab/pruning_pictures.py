@@ -37,7 +37,7 @@ THINNING_CHANGES = {
 
 def speeds(result: Result) -> go.Figure:
     """Times faster, one row a way to prune: measured, and what the multiply-adds promise."""
-    figure = go.Figure(layout=layout(height=430, margin={"l": 190, "t": 60}))
+    figure = go.Figure(layout=layout(height=500, margin={"l": 128, "t": 60}))
     y = result["y"]
     figure.add_scatter(
         x=result["multiply_adds"], y=y, name="multiply-adds saved", mode="markers",
@@ -59,7 +59,9 @@ def speeds(result: Result) -> go.Figure:
         tickvals=list(range(len(y))), ticktext=list(result["label"]), range=[len(y) - 0.4, -0.6],
         showgrid=False, zeroline=False,
     )  # fmt: skip
-    return figure.update_xaxes(title_text="times faster (logarithmic)", type="log", range=[-0.4, 1.05])
+    return figure.update_xaxes(
+        title_text="times as fast", type="log", range=[-0.4, 1.05], tickvals=[0.5, 1, 2, 5, 10]
+    )
 
 
 SPEEDS_CHANGES = {
@@ -90,7 +92,10 @@ def tree(result: Result) -> go.Figure:
     )  # fmt: skip
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, range=list(result["wide"]))
     return figure.update_yaxes(
-        title_text="joins above a leaf", range=list(result["high"]), showgrid=False, zeroline=False
+        title_text="joins above a leaf (numbers: %)",
+        range=list(result["high"]),
+        showgrid=False,
+        zeroline=False,
     )
 
 
@@ -180,7 +185,7 @@ def front(result: Result) -> go.Figure:
         x=result["x"], y=result["y"], name="yours", mode="markers",
         marker={"color": GOES, "size": 15, "symbol": "circle-open", "line": {"width": 4}},
     )  # fmt: skip
-    figure.update_xaxes(title_text="bytes on disk (thousands)", type="log")
+    figure.update_xaxes(title_text="bytes on disk (thousands)", type="log", tickvals=[200, 400, 800])
     return figure.update_yaxes(title_text="right answers (%)", range=[-4, 104])
 
 
@@ -196,7 +201,9 @@ def file(result: Result) -> go.Figure:
         textposition="outside", cliponaxis=False,
     )  # fmt: skip
     figure.update_yaxes(tickvals=y, ticktext=list(result["parts"]), autorange="reversed", showgrid=False)
-    return figure.update_xaxes(title_text="bytes (logarithmic)", type="log", range=[0.7, 6.4])
+    return figure.update_xaxes(
+        title_text="bytes (logarithmic)", type="log", range=[0.7, 7.4], tickvals=[10, 1000, 100_000]
+    )
 
 
 FILE_CHANGES = {"bytes": {"x": "bytes", "text": "text"}}

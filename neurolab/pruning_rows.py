@@ -113,6 +113,11 @@ def structured() -> Any:
     return markdown(heads_, lines)
 
 
+def _two_lines(label: str) -> str:
+    """A label broken before its last part: a phone is narrow."""
+    return "<br>".join(label.rsplit(", ", 1))
+
+
 def speed_explorer() -> Any:
     """Measured speed of zeros and of missing parts, beside the multiply-adds that they save."""
     rows = read("compression.prune_speed")
@@ -127,7 +132,7 @@ def speed_explorer() -> Any:
         best = int(ratio.argmax())
         worst = int(ratio.argmin())
         return {
-            "label": list(bars["label"]),
+            "label": [_two_lines(label) for label in bars["label"]],
             "y": np.arange(len(ratio)),
             "ratio": ratio,
             "above": np.array(bars["high"]) - ratio,
@@ -208,9 +213,7 @@ def front_explorer() -> Any:
         x, y = f["bytes"] / 1000, 100 * f["exact_match"]
         better = [(a, b) for a, b in every if a <= x and b >= y and (a, b) != (x, y)]
         said = (
-            "nothing here is both smaller and better"
-            if not better
-            else f"{len(better)} others are smaller and as good"
+            "nothing here is both smaller and better" if not better else f"smaller and as good: {len(better)}"
         )
         return {
             "all x": np.array([a for a, _ in every]), "all y": np.array([b for _, b in every]),

@@ -372,7 +372,7 @@ def test_speed_is_drawn_with_what_was_promised(store):
     explorer = results.speed_explorer()
     assert exercise_corners(explorer) >= 4
     found, said = explorer.result(runtime="PyTorch", call="a question of 18 pieces")
-    assert found["label"][0] == "50 % zeros, dense kernel"
+    assert found["label"][0] == "50 % zeros<br>dense kernel"
     assert list(found["ratio"]) == pytest.approx([1.01, 0.99, 0.5, 1.3, 1.9])
     assert list(found["multiply_adds"]) == pytest.approx([2, 10, 2, 10, 2])
     assert list(found["above"]) == pytest.approx(0.2 * found["ratio"])
@@ -433,7 +433,7 @@ def test_the_front_is_what_nothing_beats(store):
     assert list(best["front y"]) == pytest.approx([10, 98.5, 99])
     assert "nothing here is both smaller and better" in said
     _, said = explorer.result(bits=8, zeros="30 %")
-    assert "2 others are smaller and as good" in said
+    assert "smaller and as good: 2" in said
     said = words.front_sentence().data
     assert "has **4 bits and 30% zeros**" in said
     assert "with 2 bits it makes no difference at all whether 30%" in said
