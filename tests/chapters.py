@@ -21,7 +21,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile, find_comment_markers, find_metada
 from neurolab import chapters
 from neurolab.paths import NOTEBOOKS, ROOT
 
-SECONDS = 60.0
+SECONDS = 80.0
 """A chapter's time on two cores that have nothing else to do."""
 SLACK = 1.5
 """How much slower than that a machine may be before the test fails."""
