@@ -93,6 +93,7 @@ def tree(result: Result) -> go.Figure:
     figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False, range=list(result["wide"]))
     return figure.update_yaxes(
         title_text="joins above a leaf (numbers: %)",
+        tickvals=list(range(8)),
         range=list(result["high"]),
         showgrid=False,
         zeroline=False,
