@@ -111,7 +111,7 @@ def run(model: str, step: str, seed: int, tuning: int, *, every: int = 1) -> dic
 
 
 def table(model: str, rows: Sequence[Measurement]) -> list[dict[str, Any]]:
-    """One entry a step, in the chain's order, from the rows compression.chain among `rows`: means over the seeds, sd.
+    """One entry a step, in the chain's order, from the rows compression.chain among `rows`: means over seeds.
 
     Keys: step, seeds, exact_match, exact_match_sd (None for one seed), control_exact_match,
     exact_match_drop_points, exact_match_drop_from_control_points, bytes, size_ratio, packed_ratio.
