@@ -43,6 +43,25 @@ def capacity_sentence() -> Any:
     )
 
 
+def file_sentence() -> Any:
+    """What the chapter's smallest file keeps of the knowledge, and how full it is."""
+    rows = read("compression.capacity_file", language="both")
+    if not rows:
+        return Markdown(NOT_YET)
+    small = min(rows, key=lambda row: row.figures["bytes"])
+    f = small.figures
+    return sentence(
+        "The smallest of these files has {spent:.0f} bits for each fact that weighs {each:.0f}, keeps "
+        "**{share:.1%}** of all that the assistant can know, and holds {stored:.3f} bits of knowledge in "
+        "each bit on the disk.",
+        small,
+        spent=8 * f["bytes"] / f["facts"],
+        each=f["possible_bits"] / f["facts"],
+        share=f["share"],
+        stored=f["bits_per_stored_bit"],
+    )
+
+
 def margin_sentence() -> Any:
     """Which facts fall first, and whether it is the rounding or its size (claim-free, but the point)."""
     falls = read("compression.falling")

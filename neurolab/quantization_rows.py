@@ -121,7 +121,8 @@ def calibration(what: str) -> Any:
 
 def control_of(row: Measurement) -> Measurement | None:
     """The float control that was trained for as many steps, of the same seed if there is one."""
-    found = [r for r in read("compression.control") if r.setting.get("steps") == row.setting.get("steps")]
+    steps = row.setting.get("steps", row.figures.get("steps"))
+    found = [r for r in read("compression.control") if r.setting.get("steps") == steps]
     same = [r for r in found if r.setting.get("seed") == row.setting.get("seed")]
     return (same or found or [None])[-1]  # type: ignore[list-item]
 
@@ -190,7 +191,7 @@ def headline() -> Any:
                 f"{np.mean(values(here, 'bytes')):,.0f}",
                 spread(values(here, "exact_match"), 2, 100),
                 f"**{spread(values(here, 'exact_match_drop_points'), 2)}**",
-                f"**{spread(behind, 2)}**" if behind else "no training",
+                f"**{spread(behind, 2)}**" if behind else "" if trained else "no training",
                 spread(values(here, "bits_per_answer_byte"), 4),
             ]
         )

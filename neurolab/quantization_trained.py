@@ -105,11 +105,18 @@ def headline_sentence() -> Any:
     }
     if not found:
         return Markdown(NOT_YET)
+    waiting = [
+        target
+        for target, rows in found.items()
+        if target.startswith("qat") and any(behind_control(row) is None for row in rows)
+    ]
     reached = [target for target, rows in found.items() if met(target, rows)]
-    missed = [target for target in found if target not in reached]
+    missed = [target for target in found if target not in (*reached, *waiting)]
     said_ = f"All seeds reach {_goals(reached)}." if reached else "No goal is reached by all seeds."
     if missed:
         said_ += f" Not reached by all: {_goals(missed)}."
+    if waiting:
+        said_ += f" Still without a control of equal steps: {_goals(waiting)}."
     return sentence("{said}", *(row for rows in found.values() for row in rows), said=said_)
 
 

@@ -293,7 +293,7 @@ def test_before_anything_is_measured_every_table_says_so(store):
     for say in (
         words.ptq_sentence, words.gptq_sentence, words.sensitivity_sentence, words.mixed_sentence,
         knowledge.capacity_sentence, knowledge.margin_sentence, knowledge.resnet_sentence,
-        knowledge.vision_sentence, knowledge.picture_or_fact,
+        knowledge.vision_sentence, knowledge.picture_or_fact, knowledge.file_sentence,
         trained.qat_sentence, trained.control_sentence, trained.headline_sentence, trained.teacher_sentence,
     ):  # fmt: skip
         assert say().data == results.NOT_YET
@@ -331,7 +331,7 @@ def test_words_of_rounding_turn_with_the_rows(store):
     assert "3 bits: 90.0 to **97.0%** (best: GPTQ, a step for a channel)" in said
     assert "4 bits" not in said
     assert words.gptq_sentence().data.startswith(
-        "Right answers, a step a channel, plain rounding and GPTQ: 3 bits from 90.0 to **97.0%**. That is "
+        "Right answers, a step a channel, plain rounding and GPTQ: 3 bits from 90.0 to **97.0%**. That is"
     )
     store(ptq(2, "rtn", 0.1), ptq(2, "gptq", 0.5))
     assert words.gptq_sentence().data.endswith("2 bits from 10.0 to **50.0%**. *(measured)*")
@@ -417,6 +417,25 @@ def test_a_goal_is_met_only_if_every_seed_meets_it(store):
     assert "**1.00 (0.90 to 1.10)**" in lines[4]
     guess = Guess("quantization.smallest", "?", low=0, high=100, step=0.5)
     assert "28.3 times smaller" in repr(trained.reveal_smallest(guess)) or not guess.done
+
+
+def test_a_trained_file_waits_for_the_control_of_its_steps(store):
+    store(made("headline", {"target": "qat28", "seed": 1}, **scored(0.98, 28.5), steps=900))
+    said = trained.headline_sentence().data
+    assert "Still without a control of equal steps: 28 times within 3 points." in said
+    assert trained.lost_at("qat28") is None
+    store(control(0.99, seed=1, steps=900), control(0.9, seed=2, steps=500))
+    assert trained.lost_at("qat28") == pytest.approx(1.0)
+    assert "All seeds reach 28 times within 3 points." in trained.headline_sentence().data
+
+
+def test_the_smallest_file_says_what_it_keeps(store):
+    for size in (900, 300):
+        figures = {"bytes": size, "facts": 10, "possible_bits": 370.0, "share": size / 1000}
+        setting = {"target": f"qat{size}", "language": "both"}
+        store(made("capacity_file", setting, **figures, bits_per_stored_bit=0.077))
+    said = knowledge.file_sentence().data
+    assert "has 240 bits for each fact that weighs 37, keeps **30.0%**" in said
 
 
 def test_mixed_bits_are_counted_where_they_win(store):
