@@ -32,7 +32,7 @@ STEPS = ("float", "int8", "pruned", "distilled")
 STUDENT = "student"
 BITS = 8
 ZEROS = 0.7  # what the claim's size, 100 to 12, takes on both networks
-TUNING = {"assistant": 120, "digits": 60}  # N
+TUNING = {"assistant": 60, "digits": 60}  # N
 SEEDS = {"assistant": range(3), "digits": range(8)}
 STUDENT_CHANNELS = (14, 28, 56)  # 20,058 parameters beside 25,866: four fifths, as 12 MB are of 15 MB
 

@@ -19,7 +19,7 @@ from neurolab.transformer import Transformer
 
 BITS = (8, 6, 5, 4, 3)
 SPARSITIES = (0.0, 0.3, 0.6, 0.8)
-STEPS = 300
+STEPS = 200
 """Of fine-tuning, where weights were set to zero."""
 CODED = ((8, 0.0), (4, 0.0), (3, 0.0), (2, 0.0), (4, 0.6), (3, 0.8), (8, 0.8))
 """Bits and sparsities whose codes every coder gets; these are not fine-tuned: only the bytes count."""

@@ -31,7 +31,7 @@ KEPT = {  # layers, heads, channels, by the name of the method
 }
 ALONE = ((4, 2, 640), (4, 5, 320), (3, 5, 640), (2, 5, 640))  # fine-tuned: one kind of part alone
 STUDENT = Config(width=96, layers=3, heads=3, hidden=384)
-STUDENT_STEPS = 1000
+STUDENT_STEPS = 700
 
 
 @lru_cache(maxsize=1)
@@ -179,6 +179,7 @@ def jobs() -> list[Job]:
     for s in TUNED:
         made += [_unstructured("magnitude", how, s, STEPS, 0) for how in ("one_shot", "gradual")]
     made.append(_unstructured("wanda", "one_shot", 0.7, STEPS, 0))
+    made.append(_unstructured("magnitude", "one_shot", 0.7, GOAL_STEPS, 0))
     for method, choices in KEPT.items():
         for kept in choices:
             made.append(_structured(method, kept, 0, 0))

@@ -12,6 +12,7 @@ from neurolab.sweep import Job
 from neurolab.sweeps.compression_headline import behind_control, control
 
 STEPS, BATCH, RATE = 200, 128, 0.004
+LONGER = 600  # steps of the longer trainings of chapter 5
 TERNARY = 1.58  # log2(3), as the rows write it
 KINDS: dict[float, qat.Kind] = {4: 4, 3: 3, 2: 2, TERNARY: "ternary", 1: "binary"}
 SEEDS = (1, 2, 3)
@@ -57,10 +58,11 @@ def jobs() -> list[Job]:
     made += [
         Job(
             "compression.control",
-            {"steps": STEPS, "seed": seed},
-            partial(control, STEPS, seed, BATCH, RATE),
-            STEPS / 170,
+            {"steps": steps, "seed": seed},
+            partial(control, steps, seed, BATCH, RATE),
+            steps / 170,
         )
+        for steps in (STEPS, LONGER)
         for seed in SEEDS
     ]
     return made
