@@ -109,11 +109,11 @@ def test_training_to_a_size_gets_there_and_uses_what_is_kept(helper, net, tmp_pa
     asked = facts.split("train")[:30]
     count = 20 * (1024 + 60 + 4 * 20 + 2 * 30)
     ratio = float_bytes() / (1.5 * count / 8 + priced.REST)
-    plan = priced.Plan("a", ratio, (1, 2, 30), 2, 40, batch=4)
+    plan = priced.Plan("a", ratio, (1, 2, 30), 2, 100, batch=4)
     made = priced.train(net, helper.tokenizer, asked, plan, 0, tmp_path)
     assert len(made.blocks) == 1
     assert sum(w.numel() for w in entropy_grid.matrices(qat.plain(made)).values()) == count
-    assert qat.code_bits(made) / count < 1.55
+    assert qat.code_bits(made) / count < 1.5 + 0.02  # it began at 1.5 + priced.ABOVE
     tensors = priced.tensors_of(made)
     assert all(isinstance(x, Coded) for x in tensors.values())
     kept = (tmp_path / "a-0.safetensors").stat().st_mtime_ns
