@@ -70,9 +70,8 @@ def rows(name: str, **setting: Any) -> list[Measurement]:
     )
 
 
-def of_seeds(goal: str, found: list[Measurement], figure: str, **more: Any) -> Finding:
-    """The mean of a figure over the seeds' rows, with its range; without rows, why there is none."""
-    values = [row.figures[figure] for row in found if figure in row.figures]
+def of_seeds(goal: str, values: list[float], **more: Any) -> Finding:
+    """The mean over the seeds, with its range; without rows, why there is none."""
     if not values:
         return Finding(goal, why="no row yet: `neurolab sweep compression` makes it")
     mean = statistics.mean(values)
@@ -89,16 +88,19 @@ def control_of(found: list[Measurement]) -> dict[str, float]:
 def headline(name: str) -> list[Finding]:
     """Loss and size of one of the four files, over its seeds."""
     found = rows("compression.headline", target=name)
-    trained = name.startswith("qat")
-    figure = "exact_match_drop_from_control_points" if trained else "exact_match_drop_points"
+    control = control_of(found)
+    if name.startswith("qat"):
+        drops = [control["control_exact_match"] - 100 * r.figures["exact_match"] for r in found if control]
+    else:
+        drops = [r.figures["exact_match_drop_points"] for r in found]
     more = {
         key: statistics.mean(row.figures[key] for row in found)
         for key in ("exact_match", "bits_per_answer_byte", "bytes")
         if found
     }
     return [
-        of_seeds(f"compression.{name}_drop", found, figure, **more, **control_of(found)),
-        of_seeds(f"compression.{name}_ratio", found, "size_ratio"),
+        of_seeds(f"compression.{name}_drop", drops, **more, **control),
+        of_seeds(f"compression.{name}_ratio", [row.figures["size_ratio"] for row in found]),
     ]
 
 
@@ -169,6 +171,7 @@ def structured(blocks: int) -> list[Finding]:
     )  # a question read, or a token written: the one that gains less
     kept = dict(zip(("layers", "heads", "channels"), GOAL, strict=True))
     found = rows("compression.prune", **kept, steps=GOAL_STEPS)
+    drops = [row.figures["exact_match_drop_points"] for row in found]
     return [
         Finding("compression.structured_macs", speed["mac_ratio_least"]),
         Finding(
@@ -178,7 +181,7 @@ def structured(blocks: int) -> list[Finding]:
             setting={"runtime": best, "call": slower},
             figures={f"{name}_speedup": one["structured_speedup_least"] for name, one in speeds.items()},
         ),
-        of_seeds("compression.structured_drop", found, "exact_match_drop_points", **control_of(found)),
+        of_seeds("compression.structured_drop", drops, **control_of(found)),
     ]
 
 
