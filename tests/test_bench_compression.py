@@ -26,9 +26,9 @@ def store(tmp_path, monkeypatch):
 def test_a_goal_is_the_mean_of_its_seeds_with_their_range_beside_the_control(store):
     rows = [
         row(
-            "compression.headline", {"target": "qat18", "seed": seed}, exact_match=0.998 - drop / 100, size_ratio=18.1,
-            exact_match_drop_points=9.0, steps=700,
-            bits_per_answer_byte=0.01, bytes=312_000,
+            "compression.headline", {"target": "qat18", "seed": seed},
+            exact_match=0.998 - drop / 100, size_ratio=18.1, exact_match_drop_points=9.0,
+            steps=700, bits_per_answer_byte=0.01, bytes=312_000,
         )
         for seed, drop in ((1, 0.5), (2, 0.9), (3, 1.3))
     ]  # fmt: skip
