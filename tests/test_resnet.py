@@ -4,12 +4,13 @@ import sys
 
 import pytest
 import torch
+from torch import library as operators
 from torch import nn
 
 from neurolab import resnet
 
 FOUND = resnet.layers()
-KEPT = []  # torch.library forgets operators with the object that declared them
+KEPT = []  # an operator is forgotten with the object that declared it
 
 
 def _resnet50():
@@ -23,7 +24,7 @@ def _resnet50():
     except RuntimeError:
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
-        KEPT.append(torch.library.Library("torchvision", "FRAGMENT"))
+        KEPT.append(operators.Library("torchvision", "FRAGMENT"))
         for operator in ("nms", "qnms"):
             KEPT[0].define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         from torchvision.models import resnet50
