@@ -1,9 +1,9 @@
 """The video task of chapter 6: a handwritten digit moves over a textured background; say which, and where.
 
-Everything is a pure function of a seed and of the time, so a scene has no end and every frame can be drawn again.
-The digits are real (`neurolab.digits`); those of test scenes were written on other sheets than those of training.
-A still digit of another class stands in the way, so that the answer needs the movement. Shapes: B clips, F frames,
-S pixels along an edge, N tubelets; times are in frames, places in pixels (x to the right, y down, from the corner).
+Everything is a pure function of a seed and of the time, so a scene has no end and every frame can be drawn
+again. The digits are real (`neurolab.digits`); test scenes show other ones than training scenes. A still digit
+of another class stands in the way, so that the answer needs the movement. Shapes: B clips, F frames, S pixels
+along an edge, N tubelets; times are in frames, places in pixels (x to the right, y down, from the corner).
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ NUMBERS = PATCH * PATCH * SLOT  # in a tubelet
 
 @dataclass(frozen=True)
 class Scene:
-    """What a seed has chosen. digit, picture: the mover's class and number in its split; other: the still one.
+    """What a seed chose. digit, picture: the mover's class and number in its split; other: the still one.
 
-    start (2,) pixels and velocity (2,) pixels a frame belong to the mover's centre, still (2,) to the other's;
+    start (pixels) and velocity (pixels a frame) are the mover's centre's, still is the other's place;
     ink: brightness of both, 0..1.
     """
 
@@ -145,17 +145,17 @@ def scene(seed: int, side: int = SIDE, variant: str = "usual", split: str = "tra
 
 
 def _texture(scene: Scene) -> Tensor:
-    """(S, S) in [0, 0.45]: smooth noise of three sizes."""
+    """(S, S) in [0, 0.55]: smooth noise of three sizes."""
     random = _random(scene.seed, 11)
     made = torch.zeros(scene.side, scene.side)
-    for size, weight in ((PATCH * 2, 0.2), (PATCH // 2, 0.15), (1, 0.1)):
+    for size, weight in ((PATCH * 2, 0.25), (PATCH // 2, 0.2), (1, 0.1)):
         coarse = torch.rand(1, 1, scene.side // size + 1, scene.side // size + 1, generator=random)
         made += weight * F.interpolate(coarse, size=made.shape, mode="bilinear", align_corners=True)[0, 0]
     return made
 
 
 def _place(pictures: Tensor, centres: Tensor, side: int) -> Tensor:
-    """pictures (M, P, P) drawn with their centres at (M, T, 2) pixels -> (M, T, S, S), bilinear, 0 outside."""
+    """pictures (M, P, P) with their centres at (M, T, 2) pixels -> (M, T, S, S), bilinear, 0 outside."""
     count, times = centres.shape[:2]
     pixel = torch.arange(side) + 0.5
     half = pictures.shape[-1] / 2
@@ -186,7 +186,7 @@ def draw(scenes: Sequence[Scene], start: int = 0, count: int = FRAMES) -> Tensor
     )  # then two would be one too many
     back = torch.stack([_texture(s) for s in scenes])[:, None]  # (B, 1, S, S)
     still = _place(others, torch.tensor([[s.still] for s in scenes]), side)
-    back = torch.maximum(back, ink * still * alone).expand(-1, count, -1, -1)
+    back = torch.maximum(back, ink * still * both).expand(-1, count, -1, -1)
     if any(s.variant == "jitter" for s in scenes):
         back = torch.stack([_shaken(b, s, times) for b, s in zip(back, scenes, strict=True)])
     frames = torch.maximum(back, ink * _place(pictures, paths, side))
@@ -194,7 +194,7 @@ def draw(scenes: Sequence[Scene], start: int = 0, count: int = FRAMES) -> Tensor
 
 
 def _shaken(back: Tensor, scene: Scene, times: range) -> Tensor:
-    """(F, S, S): the background as a shaking camera sees it; what leaves on one side comes in on the other."""
+    """(F, S, S): the background under a shaking camera; what leaves on one side comes in on the other."""
     if scene.variant != "jitter":
         return back
     shifts = [camera(scene.seed, t) for t in times]
