@@ -1,9 +1,9 @@
 """The video task of chapter 6: a handwritten digit moves over a textured background; say which, and where.
 
 Everything is a pure function of a seed and of the time, so a scene has no end and every frame can be drawn
-again. The digits are real (`neurolab.digits`); test scenes show other ones than training scenes. A still digit
-of another class stands in the way, so that the answer needs the movement. Shapes: B clips, F frames, S pixels
-along an edge, N tubelets; times are in frames, places in pixels (x to the right, y down, from the corner).
+again. The digits are real (`neurolab.digits`); test scenes show other ones than training scenes. A still
+digit of another class stands there too, so that the answer needs the movement. Shapes: B clips, F frames,
+S pixels along an edge, N tubelets; times in frames, places in pixels (x to the right, y down, from the corner).
 """
 
 from __future__ import annotations
@@ -181,9 +181,8 @@ def draw(scenes: Sequence[Scene], start: int = 0, count: int = FRAMES) -> Tensor
     pictures = torch.stack([_pictures()[s.split][0][s.picture] for s in scenes])
     others = torch.stack([_pictures()[s.split][0][s.other] for s in scenes])
     ink = torch.tensor([s.ink for s in scenes]).view(-1, 1, 1, 1)
-    alone = torch.tensor([s.variant != "still" for s in scenes]).view(
-        -1, 1, 1, 1
-    )  # then two would be one too many
+    # Where nothing moves, a second digit would make the question senseless.
+    both = torch.tensor([s.variant != "still" for s in scenes]).view(-1, 1, 1, 1)
     back = torch.stack([_texture(s) for s in scenes])[:, None]  # (B, 1, S, S)
     still = _place(others, torch.tensor([[s.still] for s in scenes]), side)
     back = torch.maximum(back, ink * still * both).expand(-1, count, -1, -1)
