@@ -23,6 +23,8 @@ class Steps:
     """Whole numbers from ``start`` to ``stop``, both included, ``step`` apart.
 
     ``value`` is where the slider stands at first (default: ``start``).  ``unit`` is written after the value.
+    With ``play`` (1 to 12) there is a button that moves the slider by itself, so many values a second, round
+    and round.
     Raises `ControlError` when the limits are not whole numbers, are the wrong way round, or miss ``stop``.
     """
 
@@ -32,8 +34,11 @@ class Steps:
     value: int | None = None
     label: str | None = None
     unit: str = ""
+    play: int | None = None
 
     def __post_init__(self) -> None:
+        if self.play is not None and not (type(self.play) is int and 1 <= self.play <= 12):
+            raise ControlError(f"Steps: play must be 1 to 12 values a second, not {self.play!r}")
         for name in ("start", "stop", "step"):
             number = getattr(self, name)
             if not isinstance(number, Integral) or isinstance(number, bool):
@@ -63,10 +68,11 @@ class Steps:
 
     def wire(self, name: str) -> dict[str, Any]:
         """What the browser needs to draw this control."""
-        return {
+        drawn = {
             "name": name, "kind": "range", "label": self.label or name, "unit": self.unit,
             "values": self.values(), "value": self.value,
         }  # fmt: skip
+        return drawn if self.play is None else drawn | {"play": self.play}
 
 
 @dataclass(frozen=True)

@@ -373,3 +373,11 @@ def test_plain_makes_json() -> None:
     spec = plain({"a": np.ones((2, 3)), "b": [np.float64(2)], "c": np.array([])})
     assert json.loads(json.dumps(spec)) == {"a": spec["a"], "b": [2.0], "c": []}
     assert spec["a"]["shape"] == "2, 3"
+
+
+def test_a_slider_that_plays_says_how_fast():
+    assert Steps(0, 3, play=8).wire("t")["play"] == 8
+    assert "play" not in Steps(0, 3).wire("t")
+    for wrong in (0, 13, 2.5, True):
+        with pytest.raises(ControlError, match="play must be 1 to 12"):
+            Steps(0, 3, play=wrong)

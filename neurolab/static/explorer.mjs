@@ -283,14 +283,44 @@ class View {
       input.setAttribute("aria-valuetext", text);
       input.style.setProperty("--nl-fill", `${(100 * input.value) / input.max}%`);
     };
-    input.addEventListener("input", () => {
+    const move = () => {
       show();
       this.moved(control.name, control.values[input.value]);
-    });
+    };
+    input.addEventListener("input", move);
+    if (control.play) this.buildPlay(control, box, input, move);
     return (value) => {
       input.value = control.values.indexOf(value);
       show();
     };
+  }
+
+  // A button that moves the slider by itself, round and round, until it is pressed again or the slider is touched.
+  // A step is left out while the last one is still being answered or drawn, or while nobody can see the page.
+  buildPlay(control, box, input, move) {
+    const button = make("button", "nl-play", box, "Play");
+    button.type = "button";
+    box.classList.add("nl-plays");
+    let clock;
+    const rest = () => {
+      clearInterval(clock);
+      clock = undefined;
+      button.textContent = "Play";
+    };
+    const step = () => {
+      if (document.hidden || this.source.sentAt || this.drawing || !this.ready) return;
+      input.value = (Number(input.value) + 1) % control.values.length;
+      move();
+    };
+    button.addEventListener("click", () => {
+      if (clock) return rest();
+      button.textContent = "Stop";
+      clock = setInterval(step, 1000 / control.play);
+      step();
+    });
+    input.addEventListener("pointerdown", rest);
+    input.addEventListener("keydown", rest);
+    this.stop.signal.addEventListener("abort", rest);
   }
 
   buildChoice(control, parent, id) {
@@ -343,6 +373,7 @@ class View {
     this.result = result;
     this.say(sentence);
     if (!this.ready) return;
+    this.drawing = true;
     try {
       this.apply(result);
       clearTimeout(this.rest);
@@ -352,6 +383,8 @@ class View {
       this.mark(values);
     } catch (error) {
       this.fail(String(error));
+    } finally {
+      this.drawing = false;
     }
   }
 

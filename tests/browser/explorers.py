@@ -79,7 +79,7 @@ def heatmap() -> Explorer:
     return Explorer(
         heat,
         lambda r: go.Figure(go.Heatmap(z=r["z"], x=r["words"], name="digit"), layout(height=300)),
-        {"row": Steps(0, 7)},
+        {"row": Steps(0, 7, play=12)},
         {"digit": {"z": "z", "x": "words"}},
         alt="A matrix of whole numbers",
     )

@@ -231,6 +231,30 @@ def test_browser_decodes_what_python_packs(chromium: Any) -> None:
     page.close()
 
 
+def test_play_moves_the_slider_round_until_it_is_stopped(opened: Any) -> None:
+    found = opened()
+    page = found.page
+    button = page.get_by_role("button", name="Play")
+    assert button.count() == 1  # only where the control asks for it
+    seen = """() => {
+      const root = document.querySelectorAll(".nl-explorer")[1];
+      (window.rows ??= new Set()).add(JSON.parse(root.dataset.drawn).row);
+      return window.rows.size;
+    }"""
+    assert page.evaluate(seen) == 1
+    button.click()
+    page.wait_for_function(f"() => ({seen})() === 8")  # all of them: from the end it starts again
+    page.get_by_role("button", name="Stop").click()
+    assert button.count() == 1
+    drawn = page.locator(".nl-explorer").nth(1).get_attribute("data-drawn")
+    page.wait_for_timeout(300)
+    assert page.locator(".nl-explorer").nth(1).get_attribute("data-drawn") == drawn
+    button.click()
+    page.get_by_role("slider", name="row").press("Home")  # whoever takes the slider stops it
+    assert button.count() == 1
+    assert found.errors == []
+
+
 def test_every_setting_of_a_page_is_what_compute_gives(opened: Any, page_file: Path) -> None:
     """Each setting of the page's first explorer, as Plotly holds it after the move, against compute."""
     page = opened().page
