@@ -3,7 +3,7 @@
 Everything is a pure function of a seed and of the time, so a scene has no end and every frame can be drawn
 again. The digits are real (`neurolab.digits`); test scenes show other ones than training scenes. A still
 digit of another class stands there too, so that the answer needs the movement. Shapes: B clips, F frames,
-S pixels along an edge, N tubelets; times in frames, places in pixels (x to the right, y down, from the corner).
+S pixels along an edge, N tubelets; times in frames, places in pixels (x to the right, y down, from a corner).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ PATCH = 8  # pixels along the edge of a tubelet
 SLOT = 2  # frames in a tubelet
 DIGIT = 20  # pixels along the edge of a digit
 VARIANTS = ("usual", "flicker", "noise", "jitter", "several", "still")
-SPLITS = ("train", "test")
+SPLITS = ("train", "validation", "test")
+VALIDATION = 200  # pictures taken from those of training
 FLICKER, NOISE, BLOBS = 0.15, 0.08, 2  # spread of the brightness, spread of a pixel's noise, further movers
 NUMBERS = PATCH * PATCH * SLOT  # in a tubelet
 
@@ -99,8 +100,10 @@ def _random(*numbers: int) -> torch.Generator:
 def _pictures() -> dict[str, tuple[Tensor, Tensor]]:
     """For each split: pictures (M, DIGIT, DIGIT) in [0, 1] and their classes (M,)."""
     train_x, train_y, test_x, test_y = digits.load()
+    cut = len(train_x) - VALIDATION
+    parts = ((train_x[:cut], train_y[:cut]), (train_x[cut:], train_y[cut:]), (test_x, test_y))
     made = {}
-    for split, x, y in (("train", train_x, train_y), ("test", test_x, test_y)):
+    for split, (x, y) in zip(SPLITS, parts, strict=True):
         small = torch.from_numpy(x).view(-1, 1, digits.SIDE, digits.SIDE)
         large = F.interpolate(small, size=(DIGIT, DIGIT), mode="bicubic", align_corners=False).clamp(0, 1)
         made[split] = large[:, 0], torch.from_numpy(y)
