@@ -60,9 +60,9 @@ class Scene:
         shift = camera(self.seed, int(time)) if self.variant == "jitter" else (0, 0)
         return x + shift[0], y + shift[1]
 
-    def frames(self, start: int = 0, count: int = FRAMES) -> Tensor:
-        """(count, S, S) float32, about 0 to 1: the frames from time `start` on."""
-        return draw([self], start, count)[0]
+    def frames(self, start: int = 0, count: int = FRAMES, zoom: int = 1) -> Tensor:
+        """(count, S, S) float32, about 0 to 1: the frames from time `start` on (zoom: see `draw`)."""
+        return draw([self], start, count, zoom)[0]
 
 
 @dataclass(frozen=True)
@@ -147,37 +147,43 @@ def scene(seed: int, side: int = SIDE, variant: str = "usual", split: str = "tra
     )
 
 
-def _texture(scene: Scene) -> Tensor:
-    """(S, S) in [0, 0.55]: smooth noise of three sizes."""
+def _texture(scene: Scene, zoom: int = 1) -> Tensor:
+    """(zoom S, zoom S) in [0, 0.55]: smooth noise of three sizes."""
     random = _random(scene.seed, 11)
-    made = torch.zeros(scene.side, scene.side)
+    made = torch.zeros(scene.side * zoom, scene.side * zoom)
     for size, weight in ((PATCH * 2, 0.25), (PATCH // 2, 0.2), (1, 0.1)):
         coarse = torch.rand(1, 1, scene.side // size + 1, scene.side // size + 1, generator=random)
         made += weight * F.interpolate(coarse, size=made.shape, mode="bilinear", align_corners=True)[0, 0]
     return made
 
 
-def _place(pictures: Tensor, centres: Tensor, side: int) -> Tensor:
-    """pictures (M, P, P) with their centres at (M, T, 2) pixels -> (M, T, S, S), bilinear, 0 outside."""
-    count, times = centres.shape[:2]
-    pixel = torch.arange(side) + 0.5
+def _place(pictures: Tensor, centres: Tensor, side: int, zoom: int = 1) -> Tensor:
+    """pictures (M, P, P) with their centres at (M, T, 2) pixels -> (M, T, S, S), bilinear, 0 outside.
+
+    With a zoom the same, each pixel cut into zoom x zoom: (M, T, zoom S, zoom S).
+    """
+    count, times, fine = *centres.shape[:2], side * zoom
+    pixel = (torch.arange(fine) + 0.5) / zoom
     half = pictures.shape[-1] / 2
     x = (pixel - centres[..., 0, None]) / half  # (M, T, S): -1 and 1 are the picture's edges
     y = (pixel - centres[..., 1, None]) / half
-    grid = torch.stack((x[:, :, None, :].expand(-1, -1, side, -1), y[..., None].expand(-1, -1, -1, side)), -1)
+    grid = torch.stack((x[:, :, None, :].expand(-1, -1, fine, -1), y[..., None].expand(-1, -1, -1, fine)), -1)
     source = pictures[:, None].expand(-1, times, -1, -1).flatten(0, 1)[:, None]
-    return F.grid_sample(source, grid.flatten(0, 1), align_corners=False).view(count, times, side, side)
+    return F.grid_sample(source, grid.flatten(0, 1), align_corners=False).view(count, times, fine, fine)
 
 
-def draw(scenes: Sequence[Scene], start: int = 0, count: int = FRAMES) -> Tensor:
+def draw(scenes: Sequence[Scene], start: int = 0, count: int = FRAMES, zoom: int = 1) -> Tensor:
     """(B, count, S, S) float32: the frames of `scenes` (of one side) from time `start` on.
 
-    Raises ValueError for no scenes, scenes of several sides, a negative start or no frames.
+    zoom: the same scenes drawn so many times as fine, (B, count, zoom S, zoom S); places stay in pixels of S.
+    Raises ValueError for no scenes, scenes of several sides, a negative start, no frames or a zoom below 1.
     """
     if not scenes or len({s.side for s in scenes}) > 1:
         raise ValueError(f"scenes: {len(scenes)} given; must be at least one, all of one side")
     if start < 0 or count < 1:
         raise ValueError(f"start {start}, count {count}: must be at least 0 and at least 1")
+    if zoom < 1:
+        raise ValueError(f"zoom {zoom}: must be at least 1")
     side = scenes[0].side
     times = range(start, start + count)
     paths = torch.tensor([[s.centre(t) for t in times] for s in scenes])  # (B, F, 2)
@@ -186,24 +192,26 @@ def draw(scenes: Sequence[Scene], start: int = 0, count: int = FRAMES) -> Tensor
     ink = torch.tensor([s.ink for s in scenes]).view(-1, 1, 1, 1)
     # Where nothing moves, a second digit would make the question senseless.
     both = torch.tensor([s.variant != "still" for s in scenes]).view(-1, 1, 1, 1)
-    back = torch.stack([_texture(s) for s in scenes])[:, None]  # (B, 1, S, S)
-    still = _place(others, torch.tensor([[s.still] for s in scenes]), side)
+    back = torch.stack([_texture(s, zoom) for s in scenes])[:, None]  # (B, 1, S, S)
+    still = _place(others, torch.tensor([[s.still] for s in scenes]), side, zoom)
     back = torch.maximum(back, ink * still * both).expand(-1, count, -1, -1)
     if any(s.variant == "jitter" for s in scenes):
-        back = torch.stack([_shaken(b, s, times) for b, s in zip(back, scenes, strict=True)])
-    frames = torch.maximum(back, ink * _place(pictures, paths, side))
-    return torch.stack([_disturbed(f, s, times) for f, s in zip(frames, scenes, strict=True)])
+        back = torch.stack([_shaken(b, s, times, zoom) for b, s in zip(back, scenes, strict=True)])
+    frames = torch.maximum(back, ink * _place(pictures, paths, side, zoom))
+    return torch.stack([_disturbed(f, s, times, zoom) for f, s in zip(frames, scenes, strict=True)])
 
 
-def _shaken(back: Tensor, scene: Scene, times: range) -> Tensor:
+def _shaken(back: Tensor, scene: Scene, times: range, zoom: int) -> Tensor:
     """(F, S, S): the background under a shaking camera; what leaves on one side comes in on the other."""
     if scene.variant != "jitter":
         return back
     shifts = [camera(scene.seed, t) for t in times]
-    return torch.stack([b.roll((dy, dx), (0, 1)) for b, (dx, dy) in zip(back, shifts, strict=True)])
+    return torch.stack(
+        [b.roll((zoom * dy, zoom * dx), (0, 1)) for b, (dx, dy) in zip(back, shifts, strict=True)]
+    )
 
 
-def _disturbed(frames: Tensor, scene: Scene, times: range) -> Tensor:
+def _disturbed(frames: Tensor, scene: Scene, times: range, zoom: int) -> Tensor:
     """(F, S, S): what the variant does to the frames that are already drawn."""
     if scene.variant == "flicker":
         factor = [1 + FLICKER * torch.randn((), generator=_random(scene.seed, 3, t)) for t in times]
@@ -212,14 +220,14 @@ def _disturbed(frames: Tensor, scene: Scene, times: range) -> Tensor:
         grain = [torch.randn(frames.shape[1:], generator=_random(scene.seed, 5, t)) for t in times]
         return frames + NOISE * torch.stack(grain)
     if scene.variant == "several":
-        return torch.maximum(frames, _blobs(scene, times))
+        return torch.maximum(frames, _blobs(scene, times, zoom))
     return frames
 
 
-def _blobs(scene: Scene, times: range) -> Tensor:
+def _blobs(scene: Scene, times: range, zoom: int) -> Tensor:
     """(F, S, S): round spots that move as the digit does, and say nothing."""
-    pixel = torch.arange(scene.side) + 0.5
-    made = torch.zeros(len(times), scene.side, scene.side)
+    pixel = (torch.arange(scene.side * zoom) + 0.5) / zoom
+    made = torch.zeros(len(times), scene.side * zoom, scene.side * zoom)
     for blob in range(BLOBS):
         u = torch.rand(4, generator=_random(scene.seed, 13, blob)).tolist()
         speed, angle = 1 + 2 * u[0], 2 * math.pi * u[1]
