@@ -1,0 +1,184 @@
+"""Choosing which tubelets of a clip a network thinks about, and packing them.
+
+Four ways to choose n of N: a static pattern (the same places for every clip), what changes (pixels alone, before
+the network), attention (the network's own, after its first block), and a learned gate (`learned_gate`). A budget
+bounds n from above; a threshold lets n fall further where less happens. What is chosen is gathered (`pack`), so
+what is not chosen is never computed; hiding it behind a mask gives the same answer and saves no time.
+
+Sources: change: Parger et al., DeltaCNN, CVPR 2022, and every video codec's skipped block. Attention: Liang et
+al., Not all patches are what you need (EViT), ICLR 2022. Motion of the camera: the census transform of Zabih and
+Woodfill, ECCV 1994, in its smallest form, signs of the horizontal slope.
+Shapes: B clips, F frames, S pixels along an edge, T = F / 2 slots, G = S / 8 tubelets along an edge,
+N = T G G tubelets, n of them kept. Tubelet number: slot * G * G + row * G + column.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from neurolab import video
+from neurolab.video_net import Seen, VideoTransformer
+
+REACH = 2  # pixels that a camera that shakes by one pixel can be away from where it was in the first frame
+ROWS = 32  # of a frame, that its movement is estimated from
+STAND = 0.1  # how much better a movement has to match than standing still, as a share of a perfect match
+CONTRAST = 0.1  # weight of being brighter than the frame, beside 1 for being brighter than a moment ago
+THRESHOLD = 0.05  # of the clip's strongest tubelet
+
+
+def check(frames: Tensor) -> None:
+    """ValueError where `frames` are not (B, F, S, S), F a multiple of 2 and S of 8."""
+    if frames.ndim != 4 or frames.shape[1] % video.SLOT or frames.shape[2] != frames.shape[3]:
+        raise ValueError(f"frames of shape {tuple(frames.shape)}: must be (B, F, S, S) with an even F")
+    if frames.shape[3] % video.PATCH or frames.shape[3] < 2 * video.PATCH:
+        raise ValueError(
+            f"frames of {frames.shape[3]} pixels: must be a multiple of {video.PATCH}, 16 at least"
+        )
+
+
+def even_light(frames: Tensor) -> Tensor:
+    """(B, F, S, S) -> the same, every frame as bright as the clip is on average: no flicker."""
+    light = frames.mean((2, 3), keepdim=True).clamp(min=1e-3)  # (B, F, 1, 1)
+    return frames * (light.mean(1, keepdim=True) / light)
+
+
+def camera_shift(frames: Tensor) -> Tensor:
+    """(B, F, 2): rows and columns, -2 to 2, that each frame lies below and to the right of the first.
+
+    Compared are the signs of the slope along a row, +1 or -1: neither brightness nor a digit, however bright, has
+    a greater say than any other pixel. All 25 shifts of all frames are one matrix product.
+    """
+    size, wide = frames.shape[-1], 2 * REACH + 1
+    step = max(1, size // ROWS)
+    first = torch.sign(frames[:, 0, :, 1:] - frames[:, 0, :, :-1])  # (B, S, S - 1)
+    windows = first.unfold(1, wide, step).unfold(2, wide, 1).flatten(3)  # (B, r, c, 25)
+    rows, columns = windows.shape[1:3]
+    inner = frames[:, :, REACH : size - REACH : step, REACH : size - REACH][:, :, :rows]
+    slope = torch.sign(inner[..., 1:] - inner[..., :-1])[..., :columns]  # (B, F, r, c)
+    match = slope.flatten(2) @ windows.flatten(1, 2)  # (B, F, 25)
+    match[..., wide * wide // 2] += STAND * rows * columns
+    best = match.argmax(-1)
+    return torch.stack((REACH - best // wide, REACH - best % wide), -1)
+
+
+def steady(frames: Tensor, shift: Tensor) -> Tensor:
+    """(B, F, S, S) moved back by `shift` (B, F, 2); what leaves on one side comes in on the other."""
+    if not shift.any():
+        return frames
+    at = torch.arange(frames.shape[-1])
+    rows, columns = ((at + shift[..., i, None]) % len(at) for i in (0, 1))  # (B, F, S) each
+    places = (rows[..., None] * len(at) + columns[..., None, :]).flatten(2)
+    return frames.flatten(2).gather(2, places).view_as(frames)
+
+
+def change(frames: Tensor) -> Tensor:
+    """How much happens in each tubelet: frames (B, F, S, S) -> (B, N) from 0 to 1, 1 for a clip's strongest.
+
+    Flicker and the camera's shaking are taken out first, and 2 x 2 pixels averaged against noise. Then a pixel
+    counts by how much brighter it is than at its darkest moment of the clip; a tenth of that darkest moment is
+    swapped for the average of the frame, so that in a scene where nothing moves what stands out is still seen.
+    Raises ValueError for other shapes.
+    """
+    check(frames)
+    small = F.avg_pool2d(even_light(steady(frames, camera_shift(frames))), 2)  # (B, F, S/2, S/2)
+    dark = small.amin(1, keepdim=True)
+    usual = (1 - CONTRAST) * dark + CONTRAST * small.mean((1, 2, 3), keepdim=True)
+    risen = (small - usual).relu().pow(3)
+    scores = F.avg_pool2d(risen, video.PATCH // 2).unflatten(1, (-1, video.SLOT)).sum(2).flatten(1)  # (B, N)
+    return scores / scores.amax(1, keepdim=True).clamp(min=1e-12)
+
+
+def static_pattern(tokens: int, n: int, slots: int = video.FRAMES // video.SLOT) -> Tensor:
+    """(n,) rising: n of `tokens` tubelets, spread over slots, rows and columns alike, whatever the clip shows.
+
+    The spread is Roberts' R2 sequence (multiples of the plastic number's powers, fractions kept), which has no
+    two points close together. ValueError for n outside 1..tokens, or tokens that fill no square slots.
+    """
+    grid = round((tokens / slots) ** 0.5)
+    if grid * grid * slots != tokens:
+        raise ValueError(f"tokens {tokens}: must be {slots} times a square")
+    _count(n, tokens)
+    ratio = 1.324717957244746  # x^3 = x + 1
+    found: dict[int, None] = {}
+    i = 0
+    while len(found) < n:
+        row, column = int(grid * (0.5 + i / ratio) % grid), int(grid * (0.5 + i / ratio**2) % grid)
+        found[(i % slots) * grid * grid + row * grid + column] = None
+        i += 1
+        if i > 64 * tokens:  # the sequence is slow to find the last ones
+            found |= dict.fromkeys(range(tokens))
+    return torch.tensor(sorted(list(found)[:n]))
+
+
+def _count(n: int, tokens: int) -> None:
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= tokens:
+        raise ValueError(f"n {n!r}: must be a whole number from 1 to {tokens}")
+
+
+def keep_top(scores: Tensor, n: int) -> Tensor:
+    """scores (B, N) -> (B, n): the n strongest of each clip, their numbers rising. ValueError for another n."""
+    _count(n, scores.shape[1])
+    return scores.topk(n, 1, sorted=False).indices.sort(1).values
+
+
+def choose(scores: Tensor, budget: int, threshold: float = THRESHOLD) -> Tensor:
+    """scores (1, N) of one clip -> (1, n), n <= budget: the strongest, so far as they reach the threshold.
+
+    The threshold is a share, 0 to 1, of the strongest score. With a threshold alone noise would let everything
+    in; with a budget alone a quiet scene would cost as much as a busy one. At least one is kept.
+    ValueError for several clips (their n differ: `chosen` gives masks), a budget or threshold out of range.
+    """
+    if scores.ndim != 2 or scores.shape[0] != 1:
+        raise ValueError(f"scores of shape {tuple(scores.shape)}: must be (1, N)")
+    return chosen(scores, budget, threshold).nonzero()[:, 1][None]
+
+
+def chosen(scores: Tensor, budget: int, threshold: float = THRESHOLD) -> Tensor:
+    """scores (B, N) -> (B, N) bool: what `choose` would keep of each clip."""
+    _count(budget, scores.shape[1])
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold {threshold!r}: must be from 0 to 1")
+    top, at = scores.topk(budget, 1)  # (B, budget), strongest first
+    enough = top >= threshold * top[:, :1]
+    return torch.zeros_like(scores, dtype=torch.bool).scatter(1, at, enough)
+
+
+def pack(x: Tensor, keep: Tensor) -> Tensor:
+    """Gather: x (B, N, ...) and keep (B, n) -> (B, n, ...), contiguous: smaller products from here on."""
+    where = keep.reshape(*keep.shape, *[1] * (x.ndim - 2)).expand(*keep.shape, *x.shape[2:])
+    return x.gather(1, where)
+
+
+def unpack(packed: Tensor, keep: Tensor, rest: Tensor) -> Tensor:
+    """Scatter, the inverse of `pack`: packed (B, n, ...) put at keep (B, n) into a copy of rest (B, N, ...)."""
+    where = keep.reshape(*keep.shape, *[1] * (packed.ndim - 2)).expand_as(packed)
+    return rest.scatter(1, where, packed)
+
+
+def mask_of(keep: Tensor, tokens: int) -> Tensor:
+    """keep (B, n) -> (B, tokens) bool, True where kept: the same choice for a network that hides instead."""
+    return torch.zeros(len(keep), tokens, dtype=torch.bool).scatter(1, keep, torch.ones_like(keep).bool())
+
+
+def attention_top(net: VideoTransformer, frames: Tensor, n: int, after: int = 1) -> tuple[Seen, Tensor]:
+    """`after` blocks on everything, then only the n tubelets that the readout looked at most in the last of them.
+
+    frames (B, F, S, S) -> what is seen, and the choice (B, n). Needs no training of its own, but the first
+    blocks are paid in full. ValueError for `after` outside 1..layers - 1, or n outside 1..N.
+    """
+    if not 1 <= after < net.config.layers:
+        raise ValueError(f"after {after!r}: must be 1 to {net.config.layers - 1}")
+    tokens = video.tubelets(frames)
+    _count(n, tokens.shape[1])
+    x = net.embed(tokens, torch.arange(tokens.shape[1]))
+    for i in range(after - 1):
+        x = net.block(i, x)
+    looks = net.attention_of_readout(after - 1, x).mean(1)  # (B, N)
+    x = net.block(after - 1, x)
+    keep = keep_top(looks, n)
+    x = torch.cat((x[:, :1], pack(x[:, 1:], keep)), 1)
+    for i in range(after, net.config.layers):
+        x = net.block(i, x)
+    return net.read(x, keep), keep
