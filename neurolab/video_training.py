@@ -1,0 +1,160 @@
+"""Training the networks of chapter 6: one start on few tokens, then a dense network and a sparse one from it.
+
+The start is cheap: it computes only the tokens that change most and a few others by chance (as masked
+training does: He et al., *Masked Autoencoders*, 2022). From it the dense network goes on with all tokens until
+its accuracy on validation scenes stops rising; a sparse one goes on with the tokens that it will be given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from neurolab import sparsity, video, video_net
+from neurolab.training import History, Schedule, fit
+from neurolab.tuning import optimisers
+from neurolab.video_net import Seen, VideoConfig, VideoTransformer
+
+Choose = Callable[[Tensor, int], Tensor | None]
+"""From frames (B, F, S, S) and the step: the tubelets to keep, (B, n), or None for all."""
+
+BATCH = 64
+VALIDATION = 1000  # scenes
+KEPT, CHANCE = 32, 16  # tubelets by change, and by chance during the start
+STEPS = {"start": 2400, "dense": 400, "dynamic": 800, "static": 800}  # at most
+PER_PATCH = 0.5  # weight of the centre's error, an error of a patch counting as 1
+
+
+def loss(seen: Seen, clips: video.Clips) -> Tensor:
+    """Cross-entropy of the digit (nats) + half of the smooth L1 error of the centre in patches."""
+    away = F.smooth_l1_loss(seen.centre / video.PATCH, clips.centre / video.PATCH)
+    return F.cross_entropy(seen.digit, clips.digit) + PER_PATCH * away
+
+
+def by_change_and_chance(frames: Tensor, step: int) -> Tensor:
+    """KEPT tubelets that change most, CHANCE others: (B, KEPT + CHANCE)."""
+    scores = sparsity.change(frames)
+    chosen = scores.topk(KEPT).indices
+    random = torch.Generator().manual_seed(step)
+    others = torch.rand(scores.shape, generator=random).scatter(1, chosen, -1.0).topk(CHANCE).indices
+    return torch.cat((chosen, others), dim=1).sort().values
+
+
+def by_change(frames: Tensor, step: int) -> Tensor:
+    """KEPT tubelets that change most."""
+    return sparsity.keep_top(sparsity.change(frames), KEPT)
+
+
+def everything(frames: Tensor, step: int) -> None:
+    """All tubelets."""
+
+
+def static(frames: Tensor, step: int) -> Tensor:
+    """The same KEPT tubelets of every clip."""
+    tokens = frames.shape[1] // video.SLOT * (frames.shape[2] // video.PATCH) ** 2
+    return sparsity.static_pattern(tokens, KEPT).expand(len(frames), -1)
+
+
+CHOICES: dict[str, Choose] = {
+    "start": by_change_and_chance,
+    "dense": everything,
+    "dynamic": by_change,
+    "static": static,
+}
+
+
+@torch.inference_mode()
+def scores(
+    net: VideoTransformer,
+    choose: Choose,
+    count: int,
+    *,
+    variant: str = "usual",
+    split: str = "test",
+    first: int = 0,
+) -> dict[str, Tensor]:
+    """right (count,) bool and away (count,) pixels between the said and the true centre, scene by scene."""
+    right, away = [], []
+    for begin in range(first, first + count, BATCH):
+        seeds = range(begin, min(begin + BATCH, first + count))
+        clips = video.clips(seeds, net.config.side, variant, split)
+        seen = net(clips.frames, choose(clips.frames, 0))
+        right.append(seen.digit.argmax(-1) == clips.digit)
+        away.append((seen.centre - clips.centre).norm(dim=-1))
+    return {"right": torch.cat(right), "away": torch.cat(away)}
+
+
+def train(
+    name: str,
+    net: VideoTransformer,
+    seed: int,
+    *,
+    steps: int | None = None,
+    rate: float = 0.006,
+    batch: int = BATCH,
+    checkpoint: Path | None = None,
+    progress: bool = True,
+) -> History:
+    """Train `net` in place as `name` ("start", "dense", "dynamic", "static"); the last third of it cools.
+
+    The dense network stops earlier if its accuracy on validation scenes has not risen by 0.3 points in the
+    last 3 evaluations.
+    """
+    if name not in CHOICES:
+        raise ValueError(f"name {name!r}: must be one of {tuple(CHOICES)}")
+    torch.set_num_threads(1)
+    choose, count = CHOICES[name], steps or STEPS[name]
+    offset = 10_000_000 * (1 + seed) + 1_000_000 * list(CHOICES).index(name)
+
+    def loss_of(model: torch.nn.Module, step: int) -> Tensor:
+        first = offset + step * batch
+        clips = video.clips(range(first, first + batch), net.config.side)
+        return loss(model(clips.frames, choose(clips.frames, step)), clips)
+
+    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+        found = scores(net, choose, VALIDATION, split="validation")
+        return {"accuracy": found["right"].float().mean().item(), "away": found["away"].mean().item()}
+
+    schedule = Schedule(100, count - count // 3, count // 3, watch="accuracy", least=0.003, patience=3)
+    return fit(
+        net,
+        loss_of,
+        optimisers(net, rate, rate / 2),
+        schedule,
+        evaluate=evaluate,
+        every=100 if name != "dense" else 50,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+
+
+def ship(net: VideoTransformer, name: str, seed: int, history: History) -> Path:
+    """Keep the network in data/video/: weights as float16, sizes and the training's curve as JSON."""
+    path = video_net.weights(name, seed, net.config.side)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, path)
+    path.chmod(0o644)
+    card = {"config": asdict(net.config), "seed": seed, "curve": history.evaluations, "steps": history.step}
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def course(seed: int, side: int = video.SIDE, *, folder: Path, progress: bool = True) -> list[Path]:
+    """Train and keep the dense, the dynamic and the static network of `seed`; checkpoints go to `folder`."""
+    torch.manual_seed(seed)
+    made, net = [], VideoTransformer(VideoConfig(side=side))
+    train("start", net, seed, checkpoint=folder / f"start-{seed}.safetensors", progress=progress)
+    begun = {k: v.clone() for k, v in net.state_dict().items()}
+    for name in ("dynamic", "dense", "static"):
+        net.load_state_dict(begun)
+        kept = folder / f"{name}-{seed}.safetensors"
+        history = train(name, net, seed, checkpoint=kept, progress=progress)
+        made.append(ship(net, name, seed, history))
+    return made
