@@ -1,8 +1,8 @@
 """Training the networks of chapter 6: one start on few tokens, then a dense network and a sparse one from it.
 
 The start is cheap: it computes only the tokens that change most and a few others by chance (as masked
-training does: He et al., *Masked Autoencoders*, 2022). From it the dense network goes on with all tokens until
-its accuracy on validation scenes stops rising; a sparse one goes on with the tokens that it will be given.
+training does: He et al., *Masked Autoencoders*, 2022). From it the dense network goes on with all tokens
+until its accuracy on validation scenes stops rising; a sparse one goes on with the tokens that it will get.
 """
 
 from __future__ import annotations
