@@ -66,6 +66,34 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Tails:
+    """Single calls of a and b in turns: seconds_a and seconds_b, and b's percentiles over a's."""
+
+    seconds_a: list[float]
+    seconds_b: list[float]
+
+    def ratio(self, percent: float) -> float:
+        """How many times faster a is at this percentile (0 to 100) of its calls than b at the same of its."""
+        return percentile(self.seconds_b, percent) / percentile(self.seconds_a, percent)
+
+    def figures(self) -> dict[str, float]:
+        """latency_ratio (medians), with its interval pair by pair, p95_ratio, p99_ratio, and medians in ms."""
+        each = [b / a for a, b in zip(self.seconds_a, self.seconds_b, strict=True)]
+        _, low, high = middle(each)
+        return {
+            "latency_ratio": self.ratio(50),
+            "latency_ratio_low": low,
+            "latency_ratio_high": high,
+            "p95_ratio": self.ratio(95),
+            "p99_ratio": self.ratio(99),
+            "milliseconds": 1e3 * percentile(self.seconds_a, 50),
+            "milliseconds_dense": 1e3 * percentile(self.seconds_b, 50),
+            "milliseconds_p95": 1e3 * percentile(self.seconds_a, 95),
+            "milliseconds_p95_dense": 1e3 * percentile(self.seconds_b, 95),
+        }
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a suite found out: the value for a goal (None with a `why` where it can't be measured here),
     its spread (low, high), and what else belongs into the row. name: the row's name, default the goal's."""
@@ -99,6 +127,39 @@ def middle(values: Sequence[float], sure: float = 0.9) -> tuple[float, float, fl
             break
         drop += 1
     return statistics.median(ordered), ordered[drop], ordered[n - 1 - drop]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest of the values that at least `percent` per cent of them do not exceed (0 to 100)."""
+    if not values or not 0 <= percent <= 100:
+        raise ValueError(f"percent {percent} of {len(values)} values: needs 0 to 100 of at least one")
+    return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
+
+
+def tails(a: Callable[[int], Any], b: Callable[[int], Any], rounds: int = 400, warmup: int = 10) -> Tails:
+    """Time single calls a(i), b(i), a(i + 1), ... in turns, i = 0 .. rounds - 1: for medians and for tails.
+
+    A call of its own each time, as a frame that arrives is one call; the garbage collector is off.
+    """
+    if rounds < 1 or warmup < 0:
+        raise ValueError(f"rounds is {rounds} and warmup {warmup}; at least 1 and 0 are needed")
+    for i in range(warmup):
+        a(i % rounds)
+        b(i % rounds)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        for i in range(rounds):
+            for call, kept in zip((a, b), seconds, strict=True):
+                start = time.perf_counter()
+                call(i)
+                kept.append(max(time.perf_counter() - start, 1e-9))
+    finally:
+        if collecting:
+            gc.enable()
+    return Tails(*seconds)
 
 
 def paired(

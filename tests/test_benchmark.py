@@ -141,3 +141,20 @@ def test_every_suite_sets_goals_and_runs():
         assert callable(module.run)
     with pytest.raises(ValueError, match="there is no suite 'nothing'"):
         benchmark.suite("nothing")
+
+
+def test_tails_give_the_percentiles_of_single_calls() -> None:
+    made = benchmark.Tails([1.0] * 99 + [4.0], [2.0] * 94 + [8.0] * 6)
+    assert made.ratio(50) == 2.0
+    assert made.ratio(95) == 8.0
+    assert made.ratio(100) == 2.0
+    assert benchmark.percentile([3.0, 1.0, 2.0, 4.0], 50) == 2.0
+    seen: list[tuple[str, int]] = []
+    found = benchmark.tails(lambda i: seen.append(("a", i)), lambda i: seen.append(("b", i)), 3, 1)
+    assert seen == [("a", 0), ("b", 0), ("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+    assert len(found.seconds_a) == len(found.seconds_b) == 3
+    for bad in ({"rounds": 0}, {"warmup": -1}):
+        with pytest.raises(ValueError, match="at least"):
+            benchmark.tails(lambda i: None, lambda i: None, **bad)
+    with pytest.raises(ValueError, match="percent"):
+        benchmark.percentile([], 50)
