@@ -1,13 +1,14 @@
 """Choosing which tubelets of a clip a network thinks about, and packing them.
 
-Four ways to choose n of N: a static pattern (the same places for every clip), what changes (pixels alone, before
-the network), attention (the network's own, after its first block), and a learned gate (`learned_gate`). A budget
-bounds n from above; a threshold lets n fall further where less happens. What is chosen is gathered (`pack`), so
-what is not chosen is never computed; hiding it behind a mask gives the same answer and saves no time.
+Four ways to choose n of N: a static pattern (the same places for every clip), what changes (pixels alone,
+before the network), attention (the network's own, after its first block), a learned gate (`learned_gate`). A
+budget bounds n from above; a threshold lets n fall further where less happens. What is chosen is gathered
+(`pack`), so that the rest is never computed; hiding the rest behind a mask gives the same answer and saves no
+time.
 
-Sources: change: Parger et al., DeltaCNN, CVPR 2022, and every video codec's skipped block. Attention: Liang et
-al., Not all patches are what you need (EViT), ICLR 2022. Motion of the camera: the census transform of Zabih and
-Woodfill, ECCV 1994, in its smallest form, signs of the horizontal slope.
+Sources: change: Parger et al., DeltaCNN, CVPR 2022, and every video codec's skipped block. Attention: Liang
+et al., Not all patches are what you need (EViT), ICLR 2022. Movement of the camera: the census transform of
+Zabih and Woodfill, ECCV 1994, in its smallest form, the sign of the slope along a row.
 Shapes: B clips, F frames, S pixels along an edge, T = F / 2 slots, G = S / 8 tubelets along an edge,
 N = T G G tubelets, n of them kept. Tubelet number: slot * G * G + row * G + column.
 """
@@ -47,18 +48,18 @@ def even_light(frames: Tensor) -> Tensor:
 def camera_shift(frames: Tensor) -> Tensor:
     """(B, F, 2): rows and columns, -2 to 2, that each frame lies below and to the right of the first.
 
-    Compared are the signs of the slope along a row, +1 or -1: neither brightness nor a digit, however bright, has
-    a greater say than any other pixel. All 25 shifts of all frames are one matrix product.
+    Compared are the signs of the slope along a row, +1 or -1: neither brightness nor a digit, however bright,
+    has a greater say than any other pixel. All 25 shifts of all frames are one matrix product.
     """
     size, wide = frames.shape[-1], 2 * REACH + 1
     step = max(1, size // ROWS)
     first = torch.sign(frames[:, 0, :, 1:] - frames[:, 0, :, :-1])  # (B, S, S - 1)
-    windows = first.unfold(1, wide, step).unfold(2, wide, 1).flatten(3)  # (B, r, c, 25)
-    rows, columns = windows.shape[1:3]
-    inner = frames[:, :, REACH : size - REACH : step, REACH : size - REACH][:, :, :rows]
-    slope = torch.sign(inner[..., 1:] - inner[..., :-1])[..., :columns]  # (B, F, r, c)
-    match = slope.flatten(2) @ windows.flatten(1, 2)  # (B, F, 25)
-    match[..., wide * wide // 2] += STAND * rows * columns
+    windows = first.unfold(1, wide, step).unfold(2, wide, 1).permute(0, 3, 4, 1, 2)  # (B, 5, 5, r, c)
+    shifted = windows.flatten(3).flatten(1, 2)  # (B, 25, P): P = r c places, seen from 25 sides
+    inner = frames[:, :, REACH : size - REACH : step, REACH : size - REACH]  # (B, F, r, c + 1)
+    slope = torch.sign(inner[..., 1:] - inner[..., :-1]).flatten(2)  # (B, F, P)
+    match = slope @ shifted.transpose(1, 2)  # (B, F, 25)
+    match[..., wide * wide // 2] += STAND * slope.shape[-1]
     best = match.argmax(-1)
     return torch.stack((REACH - best // wide, REACH - best % wide), -1)
 
@@ -73,16 +74,22 @@ def steady(frames: Tensor, shift: Tensor) -> Tensor:
     return frames.flatten(2).gather(2, places).view_as(frames)
 
 
-def change(frames: Tensor) -> Tensor:
-    """How much happens in each tubelet: frames (B, F, S, S) -> (B, N) from 0 to 1, 1 for a clip's strongest.
+def halved(frames: Tensor) -> Tensor:
+    """(B, F, S, S) -> (B, F, S/2, S/2): averages of 2 x 2 pixels, with half the noise (avg_pool2d is slower)."""
+    tall = frames[..., 0::2, :] + frames[..., 1::2, :]
+    return (tall[..., 0::2] + tall[..., 1::2]) * 0.25
 
-    Flicker and the camera's shaking are taken out first, and 2 x 2 pixels averaged against noise. Then a pixel
-    counts by how much brighter it is than at its darkest moment of the clip; a tenth of that darkest moment is
-    swapped for the average of the frame, so that in a scene where nothing moves what stands out is still seen.
+
+def change(frames: Tensor) -> Tensor:
+    """How much happens in each tubelet: frames (B, F, S, S) -> (B, N), 0 to 1, 1 for a clip's strongest.
+
+    The camera's shaking, noise and flicker are taken out first. Then a pixel counts by how much brighter it
+    is than at its darkest moment of the clip; a tenth of that darkest moment is swapped for the average of
+    the frames, so that what stands out in a scene where nothing moves is still seen.
     Raises ValueError for other shapes.
     """
     check(frames)
-    small = F.avg_pool2d(even_light(steady(frames, camera_shift(frames))), 2)  # (B, F, S/2, S/2)
+    small = even_light(halved(steady(frames, camera_shift(frames))))  # (B, F, S/2, S/2)
     dark = small.amin(1, keepdim=True)
     usual = (1 - CONTRAST) * dark + CONTRAST * small.mean((1, 2, 3), keepdim=True)
     risen = (small - usual).relu().pow(3)
@@ -91,10 +98,10 @@ def change(frames: Tensor) -> Tensor:
 
 
 def static_pattern(tokens: int, n: int, slots: int = video.FRAMES // video.SLOT) -> Tensor:
-    """(n,) rising: n of `tokens` tubelets, spread over slots, rows and columns alike, whatever the clip shows.
+    """(n,) rising: n of `tokens` tubelets, spread over slots, rows and columns, whatever the clip shows.
 
-    The spread is Roberts' R2 sequence (multiples of the plastic number's powers, fractions kept), which has no
-    two points close together. ValueError for n outside 1..tokens, or tokens that fill no square slots.
+    The spread is Roberts' R2 sequence (multiples of the plastic number's powers, fractions kept), which has
+    no two points close together. ValueError for n outside 1..tokens, or tokens that fill no square slots.
     """
     grid = round((tokens / slots) ** 0.5)
     if grid * grid * slots != tokens:
@@ -118,7 +125,7 @@ def _count(n: int, tokens: int) -> None:
 
 
 def keep_top(scores: Tensor, n: int) -> Tensor:
-    """scores (B, N) -> (B, n): the n strongest of each clip, their numbers rising. ValueError for another n."""
+    """scores (B, N) -> (B, n): the n strongest of each clip, numbers rising. ValueError for another n."""
     _count(n, scores.shape[1])
     return scores.topk(n, 1, sorted=False).indices.sort(1).values
 
@@ -126,8 +133,9 @@ def keep_top(scores: Tensor, n: int) -> Tensor:
 def choose(scores: Tensor, budget: int, threshold: float = THRESHOLD) -> Tensor:
     """scores (1, N) of one clip -> (1, n), n <= budget: the strongest, so far as they reach the threshold.
 
-    The threshold is a share, 0 to 1, of the strongest score. With a threshold alone noise would let everything
-    in; with a budget alone a quiet scene would cost as much as a busy one. At least one is kept.
+    The threshold is a share, 0 to 1, of the strongest score. With a threshold alone a busy scene would cost
+    more than there is time for; with a budget alone a quiet one would cost as much as a busy one. At least
+    one tubelet is kept.
     ValueError for several clips (their n differ: `chosen` gives masks), a budget or threshold out of range.
     """
     if scores.ndim != 2 or scores.shape[0] != 1:
@@ -152,7 +160,7 @@ def pack(x: Tensor, keep: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor, keep: Tensor, rest: Tensor) -> Tensor:
-    """Scatter, the inverse of `pack`: packed (B, n, ...) put at keep (B, n) into a copy of rest (B, N, ...)."""
+    """Scatter, the inverse of `pack`: packed (B, n, ...) at keep (B, n) in a copy of rest (B, N, ...)."""
     where = keep.reshape(*keep.shape, *[1] * (packed.ndim - 2)).expand_as(packed)
     return rest.scatter(1, where, packed)
 
@@ -163,7 +171,7 @@ def mask_of(keep: Tensor, tokens: int) -> Tensor:
 
 
 def attention_top(net: VideoTransformer, frames: Tensor, n: int, after: int = 1) -> tuple[Seen, Tensor]:
-    """`after` blocks on everything, then only the n tubelets that the readout looked at most in the last of them.
+    """`after` blocks on everything, then the n tubelets that the readout looked at most in the last of them.
 
     frames (B, F, S, S) -> what is seen, and the choice (B, n). Needs no training of its own, but the first
     blocks are paid in full. ValueError for `after` outside 1..layers - 1, or n outside 1..N.
