@@ -75,7 +75,7 @@ def steady(frames: Tensor, shift: Tensor) -> Tensor:
 
 
 def halved(frames: Tensor) -> Tensor:
-    """(B, F, S, S) -> (B, F, S/2, S/2): averages of 2 x 2 pixels, with half the noise (avg_pool2d is slower)."""
+    """(B, F, S, S) -> (B, F, S/2, S/2): averages of 2 x 2 pixels, half the noise (avg_pool2d is slower)."""
     tall = frames[..., 0::2, :] + frames[..., 1::2, :]
     return (tall[..., 0::2] + tall[..., 1::2]) * 0.25
 
