@@ -15,43 +15,41 @@ Tensor = torch.Tensor
 
 
 def gate(change: torch.Tensor, threshold: float, budget: int) -> list[int]:
-    """change (N,) -> places above the threshold, the `budget` largest at most, one at least; sorted."""
+    """change (N,) -> places that reach threshold * the largest, the `budget` largest at most, rising."""
     order = change.argsort(descending=True)[:budget]
-    kept = [i for i in order.tolist() if change[i] > threshold]
-    return sorted(kept or order[:1].tolist())
+    return sorted(i for i in order.tolist() if change[i] >= threshold * change.max())
 
 
 def _gate_cases(rng: np.random.Generator) -> list[Case]:
     few: list[tuple[list[float], float, int]] = [
-        ([0.0, 0.3, 0.1, 0.5], 0.2, 3),  # the threshold decides
-        ([0.6, 0.3, 0.4, 0.5], 0.2, 2),  # the budget decides
-        ([0.01, 0.03, 0.02], 0.2, 2),  # nothing moves
-        ([0.2, 0.4], 0.2, 2),  # at the mark is not above it
+        ([0.0, 0.3, 0.1, 0.5], 0.4, 3),  # the threshold decides
+        ([0.6, 0.3, 0.4, 0.5], 0.25, 2),  # the budget decides
+        ([0.01, 0.03, 0.02], 0.5, 2),  # hardly anything moves
+        ([2.0, 4.0, 1.0], 0.5, 3),  # one just reaches it
         ([0.7], 0.1, 1),
         ([0.1, 0.9, 0.2], 0.0, 3),
+        ([8.0, 9.0, 1.0], 1.0, 3),  # only the largest
     ]
     cases: list[Case] = [((torch.tensor(c, dtype=torch.float64), t, b), {}) for c, t, b in few]
-    for n, t, b in ((12, 0.5, 4), (16, 0.5, 12), (40, 0.9, 8), (40, 0.2, 8), (9, 2.0, 3)):
-        cases.append(((torch.tensor(rng.permutation(n) / n + 0.003), t, b), {}))
+    for n, t, b, size in ((12, 0.5, 4, 1.0), (16, 0.5, 12, 0.2), (40, 0.9, 8, 3.0), (40, 0.2, 8, 1.0)):
+        cases.append(((torch.tensor(size * (rng.permutation(n) / n + 0.003)), t, b), {}))
     return cases
 
 
 def _gate_wrong(
-    largest: bool = True, lid: bool = True, mark: bool = True, least: bool = True, ordered: bool = True,
-    strict: bool = True, first: bool = False,
+    lid: bool = True, mark: str = "largest", ordered: bool = True, strict: bool = False, first: bool = False,
+    largest: bool = True,
 ) -> Callable[[Tensor, float, int], list[int]]:  # fmt: skip
     """A gate with one thing wrong."""
 
     def wrong(change: Tensor, threshold: float, budget: int) -> list[int]:
+        sizes = {"largest": float(change.max()), "mean": float(change.mean()), "none": 0.0, "plain": 1.0}
         order = change.argsort(descending=largest).tolist()
-        above = [
-            i for i in order if not mark or change[i] > threshold or (not strict and change[i] == threshold)
-        ]
+        order = order[:budget] if lid and not first else order
+        limit = threshold * sizes[mark]
+        kept = [i for i in order if (change[i] > limit if strict else change[i] >= limit)]
         if first:
-            above = sorted(above)
-        kept = above[:budget] if lid else above
-        if not kept and least:
-            kept = order[:1] if largest else order[-1:]
+            kept = sorted(kept)[:budget]
         return sorted(kept) if ordered else kept
 
     return wrong
@@ -63,33 +61,37 @@ register(
         chapter=6,
         minutes=7,
         difficulty="easy",
-        task="Which tokens shall be computed? `change` (N,) says how much each of them has changed. Keep "
-        "those that changed by *more* than `threshold`; if these are more than `budget`, only the `budget` "
-        "largest of them. And keep at least one, the largest: a network that is shown nothing can't "
-        "answer. Return the places as a list, in rising order.",
+        task="Which tokens shall be computed? `change` (N,) says how much happens in each of them. Keep "
+        "those that reach `threshold` times the largest of them (which always does); if these are more "
+        "than `budget`, keep only the `budget` largest. Return the places as a list, in rising order.",
         reference=gate,
         cases=_gate_cases,
         stub="def gate(change, threshold, budget):\n    ...",
         mistakes=[
             Mistake(
                 _gate_wrong(lid=False),
-                "There is no budget yet. If the camera shakes, *everything* changes, and you keep all of it: "
-                "that frame takes as long as if you had no gate.",
+                "There is no budget yet. If the camera shakes, *everything* changes, and you keep all of "
+                "it: that frame takes as long as if there were no gate.",
             ),
             Mistake(
-                _gate_wrong(mark=False),
-                "The budget is always spent. Where hardly anything moves, most of it goes to tokens that "
-                "did not change: ask for more than `threshold` as well.",
+                _gate_wrong(mark="none"),
+                "The budget is always spent. Where hardly anything moves, most of it goes to tokens in which "
+                "nothing happens: ask for `threshold` as well.",
             ),
             Mistake(
-                _gate_wrong(least=False),
-                "Where nothing changes, nothing is left, and the network has no token to answer from. Keep "
-                "at least the largest.",
+                _gate_wrong(mark="plain"),
+                "The threshold is taken as it is. It is a share of the *largest* change: in a dim scene "
+                "every change is small, and yours would keep nothing.",
+            ),
+            Mistake(
+                _gate_wrong(mark="mean"),
+                "You compare with the mean. It falls as more of the picture stands still, so that the "
+                "threshold would sink where it should not. Compare with the largest.",
             ),
             Mistake(
                 _gate_wrong(first=True),
-                "Of those above the threshold you take the *first* ones, those at the top of the frame. "
-                "Take the ones that changed most.",
+                "Of those that reach the threshold you take the *first* ones, those at the top of the "
+                "frame. Take the ones that changed most.",
             ),
             Mistake(
                 _gate_wrong(ordered=False),
@@ -97,9 +99,9 @@ register(
                 "order: memory likes to be read from front to back.",
             ),
             Mistake(
-                _gate_wrong(strict=False),
-                "At the threshold is not above it: `>`, not `>=`. With a threshold of 0 that would keep "
-                "every token that stands perfectly still.",
+                _gate_wrong(strict=True),
+                "Who just reaches the threshold is kept: `>=`. With a threshold of 1 yours keeps nothing "
+                "at all.",
             ),
             Mistake(
                 _gate_wrong(largest=False),
@@ -110,10 +112,8 @@ register(
         hints=[
             "Begin with the budget: `change.argsort(descending=True)[:budget]` are the places of the "
             "largest.",
-            "Of those, keep the ones with `change[i] > threshold`. If the list is empty, the first place "
-            "will do.",
-            "`kept = [i for i in order.tolist() if change[i] > threshold]`, then "
-            "`return sorted(kept or order[:1].tolist())`.",
+            "Of those, keep the ones with `change[i] >= threshold * change.max()`.",
+            "`return sorted(i for i in order.tolist() if change[i] >= threshold * change.max())`.",
         ],
     )
 )
