@@ -77,7 +77,7 @@ class Tails:
         return percentile(self.seconds_b, percent) / percentile(self.seconds_a, percent)
 
     def figures(self) -> dict[str, float]:
-        """latency_ratio (medians), with its interval pair by pair, p95_ratio, p99_ratio, and medians in ms."""
+        """latency_ratio (medians), its interval pair by pair, p95_ratio, p99_ratio, medians in ms."""
         each = [b / a for a, b in zip(self.seconds_a, self.seconds_b, strict=True)]
         _, low, high = middle(each)
         return {
