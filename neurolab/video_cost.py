@@ -19,14 +19,14 @@ from neurolab import video, video_net
 from neurolab.energy import Counts
 from neurolab.video_net import VideoConfig
 
-GATE = 32  # operations for a pixel of the clip in `sparsity.change`, at most (a test counts them)
+GATE = 34  # operations for a pixel of the clip in `sparsity.change`, at most (a test counts them)
 
 
 def counts(config: VideoConfig, tokens: int | None = None, *, gate: bool = False) -> Counts:
     """Counts of one clip with `tokens` of its tubelets kept (None: all), every layer alike; fp32.
 
-    gate: with the choosing of what changes. Specials: a softmax over M scores takes M + 1, a GELU one, a layer
-    norm two a token. Raises ValueError for tokens outside 1..N.
+    gate: with the choosing of what changes. Specials: a softmax over M scores takes M + 1, a GELU one, a
+    layer norm two a token. Raises ValueError for tokens outside 1..N.
     """
     n = config.tokens if tokens is None else tokens
     by_part = video_net.macs(config, n)

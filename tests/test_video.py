@@ -50,7 +50,7 @@ def test_still_scenes_stand_and_others_move() -> None:
     assert torch.equal(still.frames(0, 1), still.frames(30, 1))
 
 
-@pytest.mark.parametrize("place, folded", [(12.0, 12.0), (-1.0, 11.0), (21.0, 19.0), (33.0, 7.0)])
+@pytest.mark.parametrize(("place", "folded"), [(12.0, 12.0), (-1.0, 11.0), (21.0, 19.0), (33.0, 7.0)])
 def test_bouncing(place: float, folded: float) -> None:
     assert video.bounce(place, 5.0, 20.0) == pytest.approx(folded)
 
@@ -74,7 +74,7 @@ def test_tubelets_and_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "call, said",
+    ("call", "said"),
     [
         (lambda: video.scene(0, side=60), "side 60"),
         (lambda: video.scene(0, variant="rain"), "rain"),
