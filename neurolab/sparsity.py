@@ -15,12 +15,14 @@ N = T G G tubelets, n of them kept. Tubelet number: slot * G * G + row * G + col
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from neurolab import video
-from neurolab.video_net import Seen, VideoTransformer
+from neurolab.video_net import Block, Seen, VideoConfig, VideoTransformer, macs
 
 REACH = 2  # pixels that a camera that shakes by one pixel can be away from where it was in the first frame
 ROWS = 32  # of a frame, that its movement is estimated from
@@ -100,8 +102,9 @@ def change(frames: Tensor) -> Tensor:
 def static_pattern(tokens: int, n: int, slots: int = video.FRAMES // video.SLOT) -> Tensor:
     """(n,) rising: n of `tokens` tubelets, spread over slots, rows and columns, whatever the clip shows.
 
-    The spread is Roberts' R2 sequence (multiples of the plastic number's powers, fractions kept), which has
-    no two points close together. ValueError for n outside 1..tokens, or tokens that fill no square slots.
+    In each slot Roberts' R2 sequence (multiples of the plastic number's powers, fractions kept), which has no
+    two points close together, shifted a little from slot to slot.
+    ValueError for n outside 1..tokens, or tokens that fill no square slots.
     """
     grid = round((tokens / slots) ** 0.5)
     if grid * grid * slots != tokens:
@@ -109,13 +112,13 @@ def static_pattern(tokens: int, n: int, slots: int = video.FRAMES // video.SLOT)
     _count(n, tokens)
     ratio = 1.324717957244746  # x^3 = x + 1
     found: dict[int, None] = {}
-    i = 0
-    while len(found) < n:
-        row, column = int(grid * (0.5 + i / ratio) % grid), int(grid * (0.5 + i / ratio**2) % grid)
-        found[(i % slots) * grid * grid + row * grid + column] = None
-        i += 1
-        if i > 64 * tokens:  # the sequence is slow to find the last ones
-            found |= dict.fromkeys(range(tokens))
+    for i in range(64 * tokens):
+        slot, point = i % slots, i // slots + i % slots / slots
+        row, column = (int(grid * ((0.5 + point / ratio**power) % 1)) for power in (1, 2))
+        found[slot * grid * grid + row * grid + column] = None
+        if len(found) == n:
+            break
+    found |= dict.fromkeys(range(tokens))  # the sequence is slow to find the last ones
     return torch.tensor(sorted(list(found)[:n]))
 
 
@@ -170,23 +173,42 @@ def mask_of(keep: Tensor, tokens: int) -> Tensor:
     return torch.zeros(len(keep), tokens, dtype=torch.bool).scatter(1, keep, torch.ones_like(keep).bool())
 
 
-def attention_top(net: VideoTransformer, frames: Tensor, n: int, after: int = 1) -> tuple[Seen, Tensor]:
-    """`after` blocks on everything, then the n tubelets that the readout looked at most in the last of them.
+def attention_top(net: VideoTransformer, frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """The n tubelets that the readout looks at most in the first block, and nothing else from there on.
 
-    frames (B, F, S, S) -> what is seen, and the choice (B, n). Needs no training of its own, but the first
-    blocks are paid in full. ValueError for `after` outside 1..layers - 1, or n outside 1..N.
+    frames (B, F, S, S) -> what is seen, and the choice (B, n). Needs no training of its own. All tubelets are
+    embedded and have keys and values in the first block; queries, feed-forward and the other blocks are paid
+    for what is kept alone, which changes no number: what is dropped is read by nobody any more.
+    ValueError for n outside 1..N.
     """
-    if not 1 <= after < net.config.layers:
-        raise ValueError(f"after {after!r}: must be 1 to {net.config.layers - 1}")
     tokens = video.tubelets(frames)
     _count(n, tokens.shape[1])
-    x = net.embed(tokens, torch.arange(tokens.shape[1]))
-    for i in range(after - 1):
-        x = net.block(i, x)
-    looks = net.attention_of_readout(after - 1, x).mean(1)  # (B, N)
-    x = net.block(after - 1, x)
+    x = net.embed(tokens, torch.arange(tokens.shape[1]))  # (B, 1 + N, D)
+    first = cast(Block, net.blocks[0])
+    normed, (to_q, to_kv) = first.norm1(x), (slice(None, x.shape[2]), slice(x.shape[2], None))
+    weight, bias = first.qkv.weight, first.qkv.bias
+
+    def heads(y: Tensor) -> Tensor:  # (B, L, D) -> (B, H, L, E)
+        return y.unflatten(-1, (first.heads, -1)).transpose(1, 2)
+
+    k, v = (heads(y) for y in F.linear(normed, weight[to_kv], bias[to_kv]).chunk(2, -1))
+    q = heads(F.linear(normed[:, :1], weight[to_q], bias[to_q]))  # (B, H, 1, E): the readout's
+    looks = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)[:, :, 0, 1:].mean(1)  # (B, N)
     keep = keep_top(looks, n)
-    x = torch.cat((x[:, :1], pack(x[:, 1:], keep)), 1)
-    for i in range(after, net.config.layers):
+    stay = F.pad(keep + 1, (1, 0))  # with the readout in front
+    q = heads(F.linear(pack(normed, stay), weight[to_q], bias[to_q]))
+    x = pack(x, stay) + first.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+    x = x + first.down(F.gelu(first.up(first.norm2(x))))
+    for i in range(1, net.config.layers):
         x = net.block(i, x)
     return net.read(x, keep), keep
+
+
+def attention_macs(config: VideoConfig, n: int) -> int:
+    """Multiply-adds of `attention_top` for one clip."""
+    d, everything = config.width, config.tokens
+    parts = macs(config, n)
+    embedding = (everything - n) * video.NUMBERS * d
+    keys = (everything - n) * 2 * d * d  # and values, of what is dropped
+    looking = (1 + everything) * d + 2 * (1 + n) * (everything - n) * d
+    return sum(parts.values()) + embedding + keys + looking
