@@ -113,7 +113,7 @@ class Live:
         doubt = self._doubt(said, record.frame)
         latency = self.clock.now() - start - record.arrived
         if path == plan.path:
-            events += self.governor.timed(path, budget, seconds, latency)
+            events += self.governor.timed(path, tokens, seconds, latency)
         elif latency > self.policy.objective:  # the fault's doing, not the budget's
             events.append("over")
         if doubt is None:

@@ -83,7 +83,8 @@ def calibrate(
 ) -> Costs:
     """Median seconds of each path, in turns over `rounds` rounds, after one that does not count.
 
-    clips: (1, F, S, S) each, taken in turns. A larger budget is never held for cheaper than a smaller one.
+    clips: (1, F, S, S) each, taken in turns. Where `choose` picks fewer than a budget, others fill it up: the
+    time is that of the whole budget. A larger budget is never held for cheaper than a smaller one.
     ValueError for no clips, no budgets or no rounds.
     """
     if not clips or not budgets or rounds < 1:
@@ -96,12 +97,16 @@ def calibrate(
         for turn in range(rounds + 1):
             frames = clips[turn % len(clips)]
             for n in times:
-                path = "sparse" if n else "dense"
+                keep = _filled(choose(frames, n), n) if n else None
 
-                def call(frames: Tensor = frames, n: int = n) -> tuple[Answer, int]:
-                    return (sparse(frames, choose(frames, n)) if n else dense(frames)), n
+                def call(frames: Tensor = frames, n: int = n, keep: Tensor | None = keep) -> Answer:
+                    if keep is None:
+                        return dense(frames)
+                    choose(frames, n)
+                    return sparse(frames, keep)
 
-                seconds = clock.timed(call, path, lambda made: made[1])[1]
+                path = "dense" if keep is None else "sparse"
+                _, seconds = clock.timed(call, path, lambda _, n=n: n)  # type: ignore[misc]
                 if turn:
                     times[n].append(seconds)
     middle = {n: float(np.median(values)) for n, values in times.items()}
@@ -109,3 +114,10 @@ def calibrate(
     for n in sorted(budgets):
         least = rungs[n] = max(least, middle[n])
     return Costs(middle[0], rungs)
+
+
+def _filled(keep: Tensor, n: int) -> Tensor:
+    """keep (1, k) -> (1, n) where k < n: the first places that are not in it are added."""
+    there = set(keep[0].tolist())
+    spare = [i for i in range(n) if i not in there][: max(0, n - len(there))]
+    return torch.cat((keep, torch.tensor([spare], dtype=keep.dtype)), 1).sort(1).values

@@ -23,6 +23,7 @@ Everything is bounded: the ladder by its two ends, the dense path by the time le
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class Costs:
         for name, value in (("dense", self.dense), *((f"rungs[{n}]", s) for n, s in self.rungs.items())):
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} is {value}; it must be a positive number of seconds")
+
+    def seconds(self, tokens: int) -> float:
+        """Of the sparse path with that many tokens: linear between the rungs and beyond the last one."""
+        ladder = sorted(self.rungs)
+        if tokens <= ladder[0] or len(ladder) == 1:
+            return self.rungs[ladder[0]]
+        i = min(bisect.bisect_left(ladder, tokens), len(ladder) - 1)
+        low, high = ladder[i - 1], ladder[i]
+        slope = (self.rungs[high] - self.rungs[low]) / (high - low)
+        return self.rungs[low] + slope * (tokens - low)
 
 
 @dataclass(frozen=True)
@@ -167,10 +178,11 @@ class Governor:
                 return Decision("dense", 0, ("dense",))
         return Decision("sparse", budget, events)
 
-    def timed(self, path: str, budget: int, seconds: float, latency: float) -> tuple[str, ...]:
-        """Learn from an answer: how long its path worked, and how late it was. Gives the events."""
+    def timed(self, path: str, tokens: int, seconds: float, latency: float) -> tuple[str, ...]:
+        """Learn from an answer: its path, tokens (of the sparse one), how long that worked, and how late the
+        answer was. Gives the events."""
         p = self.policy
-        calibrated = self.costs.dense if path == "dense" else self.costs.rungs[budget]
+        calibrated = self.costs.dense if path == "dense" else self.costs.seconds(tokens)
         self._last = seconds / calibrated
         self._slow.add(self._last)
         if path == "dense":
@@ -185,7 +197,7 @@ class Governor:
             return ()
         if path == "sparse":
             self._breach_for = p.hold
-        used = self.top if path == "dense" else p.budgets.index(budget)
+        used = self.top if path == "dense" else min(bisect.bisect_left(p.budgets, tokens), self.top)
         self.ceiling, self._held = max(0, min(self.ceiling, used - 1)), p.hold
         lowest = path == "sparse" and used == 0
         return ("over", "overload") if lowest else ("over",)
