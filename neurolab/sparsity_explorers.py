@@ -1,0 +1,213 @@
+"""What chapter 6's explorers compute while a slider moves: trained video networks on scenes new to them.
+
+Shapes: T times, F frames of a clip, S pixels along an edge, G tubelets along an edge, N tubelets of a clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurolab import sparsity, video, video_net
+from neurolab.sparsity_rows import ratio_of
+from neurolab.video_net import Seen, VideoTransformer
+
+VARIANTS = {
+    "one digit moves": "usual",
+    "nothing moves": "still",
+    "three things move": "several",
+    "the light flickers": "flicker",
+    "the sensor is noisy": "noise",
+    "the camera shakes": "jitter",
+}
+"""What a reader may choose, and `video.VARIANTS`: only the first was ever trained on."""
+
+SCENE = 12
+"""The seed of the chapter's scene, one of the test scenes."""
+
+KEPT = 32
+TIMES = 24
+WAYS = ("everything", "what changes")
+CLIPS = (12, 5, 31, 77)
+"""Seeds of the clips that a reader may choose from."""
+THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+BUDGETS = (8, 16, 32, 64, 256)
+FLOOR = 0.001  # of the strongest: the lower end of a logarithmic axis
+LEVELS = 63  # brightness in the pictures: enough for the eye, and a small page
+
+
+@lru_cache(maxsize=8)
+def net(name: str) -> VideoTransformer:
+    """A trained network, "dense", "dynamic" or "static" (`video_net.load`), loaded once."""
+    return video_net.load(name)
+
+
+def shown(frame: Tensor) -> np.ndarray:
+    """(S, S), about 0 to 1 -> whole numbers 0..LEVELS for a picture."""
+    return (frame.clamp(0, 1) * LEVELS).round().numpy().astype(np.uint8)
+
+
+def veil(kept: Tensor, grid: int, slot: int = -1) -> np.ndarray:
+    """kept (N,) bool -> (G, G): 1 where a tubelet of the slot (default: the last one) is left out, else 0."""
+    return (~kept.view(-1, grid, grid)[slot]).numpy().astype(np.uint8)
+
+
+def windows(
+    variant: str, seed: int = SCENE, times: int = TIMES
+) -> tuple[Tensor, list[tuple[float, float]], int]:
+    """Clips that end at frame F - 1, F, ... of a test scene: (T, F, S, S), their last centres, the digit."""
+    scene = video.scene(seed, variant=variant, split="test")
+    last = range(video.FRAMES - 1, video.FRAMES - 1 + times)
+    frames = scene.frames(0, times + video.FRAMES - 1)
+    return (
+        frames.unfold(0, video.FRAMES, 1).permute(0, 3, 1, 2).contiguous(),
+        [scene.centre(t) for t in last],
+        scene.digit,
+    )
+
+
+def by_change(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """Only the n tubelets that change most: frames (B, F, S, S) -> what is seen, the choice (B, n)."""
+    keep = sparsity.keep_top(sparsity.change(frames), n)
+    return net("dynamic")(frames, keep), keep
+
+
+def by_pattern(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """The same n tubelets of every clip."""
+    tokens = net("static").config.tokens
+    keep = sparsity.static_pattern(tokens, n).expand(len(frames), -1)
+    return net("static")(frames, keep), keep
+
+
+def by_attention(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """One block of the dense network on everything, then the n tubelets that it looked at most."""
+    return sparsity.attention_top(net("dense"), frames, n)
+
+
+def everything(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """All tubelets; n is not used."""
+    dense = net("dense")
+    return dense(frames), torch.arange(dense.config.tokens).expand(len(frames), -1)
+
+
+CHOICES: dict[str, Callable[[Tensor, int], tuple[Seen, Tensor]]] = {
+    "everything": everything,
+    "what changes": by_change,
+    "a fixed pattern": by_pattern,
+    "attention": by_attention,
+}
+"""Ways to choose: frames (B, F, S, S), n -> what is seen, the tubelets that were computed (B, n)."""
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode()
+def _watched(variant: str, way: str, n: int) -> dict[str, Any]:
+    """All times of a scene at once."""
+    frames, centres, digit = windows(variant)
+    seen, keep = CHOICES[way](frames, n)
+    config = net("dense").config
+    return {
+        "frames": [shown(f[-1]) for f in frames],
+        "veils": [veil(k, config.grid) for k in sparsity.mask_of(keep, config.tokens)],
+        "true": centres,
+        "said": seen.centre.tolist(),
+        "p": (100 * seen.digit.softmax(-1)).round(decimals=1).numpy(),
+        "digit": digit,
+        "macs": 100
+        * sum(video_net.macs(config, keep.shape[1]).values())
+        / sum(video_net.macs(config).values()),
+    }
+
+
+def watched(scene: str, way: str, t: int) -> dict[str, Any]:
+    """The chapter's first picture at time t = 0..TIMES - 1, in frames after the first full clip.
+
+    scene: a key of VARIANTS; way: one of WAYS, which keeps KEPT tubelets. ValueError for others.
+    """
+    for name, value, allowed in (("scene", scene, VARIANTS), ("way", way, WAYS)):
+        if value not in allowed:
+            raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
+    if t not in range(TIMES):
+        raise ValueError(f"t is {t!r}; it must be 0 to {TIMES - 1}")
+    found = _watched(VARIANTS[scene], way, KEPT)
+    p, said, true = found["p"][t], found["said"][t], found["true"][t]
+    away = float(np.hypot(said[0] - true[0], said[1] - true[1]))
+    dense = way == "everything"
+    times = 1.0 if dense else ratio_of("change", KEPT)
+    share = [100.0 if times is None else 100 / times, found["macs"]]
+    return {
+        **_marks(true, said),
+        "frame": found["frames"][t],
+        "veil": found["veils"][t],
+        "p": p,
+        "share": np.array(share) if times is not None else np.array([0.0, share[1]]),
+        "text": [f"{share[0]:.0f}%" if times is not None else "not measured yet", f"{share[1]:.0f}%"],
+        "words": f"{scene}, {way} computed: the network says {p.argmax()} ({p.max():.0f} %), "
+        f"{_verdict(int(p.argmax()), found['digit'])}, {away:.1f} pixels off",
+    }
+
+
+def _verdict(said: int, digit: int) -> str:
+    return "rightly" if said == digit else f"but it is {digit}"
+
+
+def _marks(true: Any, said: Any) -> dict[str, np.ndarray]:
+    """The two crosses, on pixels that are counted from their middles."""
+    return {
+        f"{key} {axis}": np.array([round(float(at[i]) - 0.5, 2)])
+        for key, at in (("true", true), ("said", said))
+        for i, axis in enumerate("xy")
+    }
+
+
+@lru_cache(maxsize=64)
+def _clip(variant: str, seed: int) -> tuple[Tensor, Tensor, video.Clips]:
+    """A test clip (1, F, S, S), its scores (1, N), and what is to be said of it."""
+    clips = video.clips([seed], variant=variant, split="test")
+    return clips.frames, sparsity.change(clips.frames), clips
+
+
+@torch.inference_mode()
+def gated(scene: str, clip: int, threshold: float, budget: int) -> dict[str, Any]:
+    """A clip (a seed of CLIPS) in one of VARIANTS: what threshold and budget keep, and what is then seen."""
+    frames, scores, clips = _clip(VARIANTS[scene], clip)
+    keep = sparsity.choose(scores, budget, threshold)
+    seen = net("dynamic")(frames, keep)
+    tokens = scores.shape[1]
+    order = scores[0].sort(descending=True).values.numpy()
+    p = seen.digit[0].softmax(-1)
+    true, said = clips.centre[0].tolist(), seen.centre[0].tolist()
+    n, digit = keep.shape[1], int(clips.digit[0])
+    config = net("dynamic").config
+    macs = 100 * sum(video_net.macs(config, n).values()) / sum(video_net.macs(config).values())
+    which = "the budget" if n == budget else "the threshold"
+    digit_said = int(p.argmax())
+    return {
+        **_marks(true, said),
+        "frame": shown(frames[0, -1]),
+        "veil": veil(sparsity.mask_of(keep, tokens)[0], config.grid),
+        "rank": np.arange(1, tokens + 1),
+        "change": order.clip(FLOOR).round(4),
+        "kept x": np.array([1, n]),
+        "kept y": np.full(2, FLOOR),
+        "mark x": np.array([1, tokens]),
+        "mark y": np.full(2, max(threshold, FLOOR)),
+        "lid x": np.full(2, budget),
+        "lid y": np.array([FLOOR, 1.0]),
+        "words": f"{scene}: {n} of {tokens} tokens ({which} decides), {macs:.0f} % of the multiply-adds; "
+        f"the network says {digit_said} ({100 * float(p.max()):.0f} %), {_verdict(digit_said, digit)}, "
+        f"{np.hypot(said[0] - true[0], said[1] - true[1]):.1f} pixels off",
+    }
+
+
+def stills(seed: int = SCENE, time: int = 10) -> dict[str, Any]:
+    """One frame of a scene in every variant, as they look to a camera."""
+    made = {
+        name: video.scene(seed, variant=v, split="test").frames(time, 1)[0] for name, v in VARIANTS.items()
+    }
+    return {"names": list(made)} | {name: shown(frame) for name, frame in made.items()}
