@@ -62,10 +62,10 @@ class Live:
         """Records of `count` frames (None: for ever), as they are made. source(i) is asked for each once.
 
         If several frames have come since the last answer, the newest is answered and the others are passed
-        over (but remembered).
+        over (but remembered). A second run goes on with the state of the first, its frames from 0 again.
         """
         start = self.clock.now()
-        last = -1
+        self._trusted, last = None, -1
         for i in endless():
             if count is not None and i >= count:
                 return
