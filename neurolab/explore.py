@@ -193,6 +193,11 @@ class Explorer(anywidget.AnyWidget):
         self._send_result(result, sentence, new)
         self.controls_values = new
 
+    def refresh(self) -> None:
+        """Compute the present setting again and show it: what ``compute`` reads has changed."""
+        result, sentence = self.result(**self.controls_values)
+        self._send_result(result, sentence, self.controls_values)
+
     def link(self, name: str, widget: Any, attribute: str = "value") -> Callable[[], None]:
         """Tie control ``name`` to a widget's attribute, both ways; return a function that unties them."""
         self.check(**{name: self.controls_values.get(name)})

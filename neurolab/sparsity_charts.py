@@ -44,8 +44,8 @@ def costs(result: Result) -> go.Figure:
     return figure.update_yaxes(title_text="% of dense", rangemode="tozero")
 
 
-def curves(result: Result) -> go.Figure:
-    """Lines over a common axis: names; "NAME x", "NAME y"; x name, y name.
+def curves(result: Result, rise: bool = False) -> go.Figure:
+    """Lines over a common axis: names; "NAME x", "NAME y"; x name, y name. rise: the axis need not show 0.
 
     log: which axes are logarithmic ("", "x", "xy"); level and level name: a dashed line, if any.
     """
@@ -65,7 +65,9 @@ def curves(result: Result) -> go.Figure:
         )  # fmt: skip
     ticks = {"tickvals": sorted(set(ends))} if "x" in log and len(set(ends)) < 9 else {}
     figure.update_xaxes(title_text=result["x name"], type="log" if "x" in log else "linear", **ticks)
-    rows = {"tickvals": [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]} if "y" in log else {"rangemode": "tozero"}
+    rows: dict[str, Any] = {"rangemode": "normal" if rise else "tozero"}
+    if "y" in log:
+        rows = {"tickvals": [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]}
     return figure.update_yaxes(title_text=result["y name"], type="log" if "y" in log else "linear", **rows)
 
 

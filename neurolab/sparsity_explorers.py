@@ -14,18 +14,11 @@ import torch
 from torch import Tensor
 
 from neurolab import sparsity, video, video_net
-from neurolab.sparsity_rows import ratio_of
+from neurolab import sparsity_rows as results
 from neurolab.video_net import Seen, VideoTransformer
 
-VARIANTS = {
-    "one digit moves": "usual",
-    "nothing moves": "still",
-    "three things move": "several",
-    "the light flickers": "flicker",
-    "the sensor is noisy": "noise",
-    "the camera shakes": "jitter",
-}
-"""What a reader may choose, and `video.VARIANTS`: only the first was ever trained on."""
+VARIANTS = {said: name for name, said in results.VARIANTS.items()}
+"""What a reader may choose -> `video.VARIANTS`."""
 
 SCENE = 12
 """The seed of the chapter's scene, one of the test scenes."""
@@ -138,7 +131,7 @@ def watched(scene: str, way: str, t: int) -> dict[str, Any]:
     p, said, true = found["p"][t], found["said"][t], found["true"][t]
     away = float(np.hypot(said[0] - true[0], said[1] - true[1]))
     dense = way == "everything"
-    times = 1.0 if dense else ratio_of("change", KEPT)
+    times = 1.0 if dense else results.ratio_of("change", KEPT)
     share = [100.0 if times is None else 100 / times, found["macs"]]
     return {
         **_marks(true, said),

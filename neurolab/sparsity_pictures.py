@@ -59,7 +59,7 @@ def watch(result: Result) -> go.Figure:
     frame (S, S) of 0..63, veil (G, G) 1 where left out, edges (2,) of the veil's first tubelet and its step,
     true and said x, y (1,), p (10,) in %, share (2,) in % of the dense network, text (2,).
     """
-    figure = go.Figure(layout=layout(height=560, margin={"l": 16, "t": 84, "b": 44}))
+    figure = go.Figure(layout=layout(height=510, margin={"l": 16, "t": 70, "b": 44}, legend_y=1.09))
     side = len(result["frame"])
     _photo(figure, result["frame"], "frame", "", 63)
     _photo(figure, result["frame"], "what is computed", "2", 63)
@@ -74,7 +74,7 @@ def watch(result: Result) -> go.Figure:
         yaxis="y4", marker={"color": [TIME, MACS]}, text=result["text"], textposition="auto",
         showlegend=False, hoverinfo="skip", cliponaxis=False,
     )  # fmt: skip
-    top, low = [0.36, 1], [0, 0.22]
+    top, low = [0.38, 1], [0, 0.24]
     x1, y1 = _square("what the camera sees", LEFT, top, side, "")
     x2, y2 = _square("what is computed", RIGHT, top, side, "2")
     axes: dict[str, Any] = {
@@ -117,7 +117,7 @@ def gated(result: Result) -> go.Figure:
     As in `watch`; besides: rank (N,) 1.., change (N,) from the largest to the smallest, kept (n,) and its
     ranks, mark x, y (2,) the threshold's line, lid x, y (2,) the budget's.
     """
-    figure = go.Figure(layout=layout(height=620, margin={"t": 104, "b": 48}))
+    figure = go.Figure(layout=layout(height=580, margin={"t": 92, "b": 48}, legend_y=1.08))
     side = len(result["frame"])
     _photo(figure, result["frame"], "frame", "", 63)
     _photo(figure, result["frame"], "what is computed", "2", 63)

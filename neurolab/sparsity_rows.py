@@ -1,14 +1,41 @@
-"""Chapter 6's results: rows as tables and explorers. Nothing is measured here, and nothing typed."""
+"""Chapter 6's results: rows as tables. Nothing is measured here, and nothing typed."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
+import numpy as np
+from IPython.display import Markdown
+
+from neurolab import sparsity_charts as charts
+from neurolab import video_net
+from neurolab.attention_rows import table
+from neurolab.explore import Explorer
 from neurolab.measurements import Measurement, read
-from neurolab.quantization_rows import values
+from neurolab.quantization_rows import by, spread, values
 
 NOT_YET = "*(not measured yet: `neurolab sweep sparsity` does it)*"
+METHODS = {"dense": "dense", "static": "a fixed pattern", "dynamic": "what changes"}
+MECHANISMS = {"static": "a fixed pattern", "change": "what changes", "gate": "a learned gate"}
+VARIANTS = {
+    "usual": "one digit moves",
+    "still": "nothing moves",
+    "several": "three things move",
+    "flicker": "the light flickers",
+    "noise": "the sensor is noisy",
+    "jitter": "the camera shakes",
+}
+"""`video.VARIANTS` in words: only the first was ever trained on."""
+
+Column = tuple[str, str, int]
+"""Head, figure, digits."""
+
+
+def markdown(heads: Sequence[Any], lines: Sequence[Sequence[Any]], note: str = "measured") -> Any:
+    """A table with a note under it; `NOT_YET` where there is no line."""
+    return Markdown(f"{table(heads, lines)}\n\n*({note})*" if lines else NOT_YET)
 
 
 def median(rows: Iterable[Measurement], figure: str) -> float | None:
@@ -20,3 +47,266 @@ def median(rows: Iterable[Measurement], figure: str) -> float | None:
 def ratio_of(mechanism: str, tokens: int, side: int = 64, figure: str = "latency_ratio") -> float | None:
     """Dense over sparse of a mechanism at so many tokens, median of the seeds; None before it is measured."""
     return median(read("sparsity.mechanism", mechanism=mechanism, tokens=tokens, side=side), figure)
+
+
+def gathered(
+    rows: Sequence[Measurement],
+    keys: Mapping[str, str],
+    columns: Sequence[Column],
+    said: Callable[[str, Any], Any] = lambda key, value: value,
+    note: str = "measured",
+    bold: Sequence[str] = (),
+) -> Any:
+    """Rows of one name as a table: keys (setting -> head) name the lines, columns hold means over the rest.
+
+    said: how a setting's value is written.  bold: figures to be printed so.  A column that no row has is
+    left out, and lines stand in the order in which they were first measured, numbers rising.
+    """
+    there = [c for c in columns if any(c[1] in row.figures for row in rows)]
+    found = by(rows, *keys)
+    lines = []
+    for key in sorted(found, key=_rank(list(found))):
+        cells = []
+        for _, figure, digits in there:
+            text = spread(values(found[key], figure), digits)
+            cells.append(f"**{text}**" if text and figure in bold else text)
+        names = [said(k, v) for k, v in zip(keys, key, strict=True)]
+        lines.append(["" if name is None else name for name in names] + cells)
+    return markdown([*keys.values(), *(c[0] for c in there)], lines, note)
+
+
+def _rank(keys: list[tuple[Any, ...]]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Sorts by the first appearance of texts and by the size of numbers."""
+    firsts: list[dict[Any, int]] = [{} for _ in (keys[0] if keys else ())]
+    for key in keys:
+        for seen, value in zip(firsts, key, strict=True):
+            seen.setdefault(value, len(seen))
+
+    def rank(key: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(
+            (0, v) if isinstance(v, int | float) and not isinstance(v, bool) else (1, seen[v])
+            for seen, v in zip(firsts, key, strict=True)
+        )
+
+    return rank
+
+
+# ---- the video network -------------------------------------------------------------------------------
+
+
+def training_picture() -> Any:
+    """The dense baseline's accuracy while it was trained, one line a seed."""
+    rows = sorted(read("sparsity.training", model="dense", side=64), key=lambda r: r.setting["seed"])
+    if not rows:
+        return Markdown(NOT_YET)
+    shown: dict[str, Any] = {"names": [f"seed {r.setting['seed']}" for r in rows]}
+    for name, row in zip(shown["names"], rows, strict=True):
+        shown[f"{name} x"] = np.array(row.figures["steps"], float)
+        shown[f"{name} y"] = np.array(row.figures["accuracy"], float)
+    shown |= {"x name": "step of training, all tokens", "y name": "right on validation scenes (%)"}
+    return Explorer(
+        lambda: shown,
+        lambda r: charts.curves(r, rise=True),
+        title="Trained until it stopped",
+        alt="Accuracy over the steps of training: it rises steeply, bends, and lies flat at the end.",
+        caption="The last stretch is flat: more steps would not have made the baseline better.",
+    )
+
+
+def parts_table(config: video_net.VideoConfig, tokens: tuple[int, int]) -> Any:
+    """Multiply-adds of the whole network by part, for two numbers of tokens."""
+    many, few = (video_net.macs(config, n) for n in tokens)
+    said = {"feed_forward": "the two large matrices", "projections": "queries, keys, values, output"}
+    said |= {"attention": "attention", "patches": "tubelets to tokens", "readout": "the answer"}
+    lines = [
+        [said.get(part, part), f"{many[part]:,}", f"{few[part]:,}", f"{many[part] / few[part]:.1f}"]
+        for part in sorted(many, key=lambda part: -many[part])
+    ]
+    total = sum(many.values()), sum(few.values())
+    lines.append(["**all**", f"{total[0]:,}", f"{total[1]:,}", f"**{total[0] / total[1]:.1f}**"])
+    heads = ["multiply-adds", f"{tokens[0]} tokens", f"{tokens[1]} tokens", "times fewer"]
+    return markdown(heads, lines, "counted")
+
+
+def kept_table(found: Mapping[str, Mapping[str, float]]) -> Any:
+    """Tokens kept of 256 by several measures (lines) in several scenes (columns)."""
+    scenes = list(next(iter(found.values())))
+    lines = [[name, *(f"{kept[s]:.0f}" for s in scenes)] for name, kept in found.items()]
+    return markdown(["tokens kept of 256", *scenes], lines, "measured just now, on 50 clips a scene")
+
+
+def video_table() -> Any:
+    """The headline: dense, static and dynamic networks, both sizes."""
+    lines = []
+    rows = read("sparsity.video")
+    order = {name: i for i, name in enumerate(METHODS)}
+    keys = by(rows, "side", "method")
+    for (side, method), here in sorted(keys.items(), key=lambda one: (one[0][0], order.get(one[0][1], 9))):
+        lost = [spread(values(here, f"accuracy_drop_points{end}"), 2) for end in ("", "_low", "_high")]
+        dense = method == "dense"
+        lines.append(
+            [
+                f"{side} x {side}",
+                METHODS.get(method, method),
+                f"{np.mean(values(here, 'tokens_kept_percent')):.1f} %",
+                spread(values(here, "accuracy"), 1),
+                "" if dense else lost[0],
+                spread(values(here, "tracking_error"), 1),
+                "1" if dense else spread(values(here, "flops_ratio"), 1),
+                "1" if dense else f"**{spread(values(here, 'latency_ratio'), 1)}**",
+                "1" if dense else spread(values(here, "p95_ratio"), 1),
+                len(here),
+            ]
+        )
+    heads = ["frame", "computed", "tokens", "right (%)", "points lost", "pixels off"]
+    heads += ["times fewer multiply-adds", "times as fast, p50", "p95", "seeds"]
+    return markdown(heads, lines)
+
+
+def stress_table() -> Any:
+    """Scenes of kinds that no network was trained on."""
+    rows = read("sparsity.stress")
+    lines = []
+    for variant in VARIANTS:
+        here = [r for r in rows if r.setting["variant"] == variant]
+        if not here:
+            continue
+        cells = [VARIANTS[variant], spread(values(here, "accuracy_dense"), 1)]
+        for method in ("static", "dynamic"):
+            cells.append(spread(values([r for r in here if r.setting["method"] == method], "accuracy"), 1))
+        dynamic = [r for r in here if r.setting["method"] == "dynamic"]
+        cells.append(f"**{spread(values(dynamic, 'accuracy_drop_points'), 1)}**")
+        lines.append(cells)
+    heads = ["right (%) where", "dense", "a fixed pattern", "what changes", "points that it loses"]
+    return markdown(heads, lines)
+
+
+def mechanism_name(name: str) -> str:
+    """A mechanism of sparsity.mechanism as the chapter calls it."""
+    return MECHANISMS.get(name, name.replace("_", " "))
+
+
+def mechanisms_table() -> Any:
+    """Every mechanism at every number of tokens: accuracy, operations, and the clock at three places."""
+    rows = [r for r in read("sparsity.mechanism") if r.setting.get("side", 64) == 64]
+    return gathered(
+        rows,
+        {"mechanism": "chosen by", "tokens": "tokens"},
+        [
+            ("right (%)", "accuracy", 1), ("points lost", "accuracy_drop_points", 1),
+            ("pixels off", "tracking_error", 1), ("times fewer multiply-adds", "flops_ratio", 1),
+            ("times as fast, p50", "latency_ratio", 1), ("p95", "p95_ratio", 1), ("p99", "p99_ratio", 1),
+            ("energy, times less (simulated)", "energy_ratio", 1),
+        ],
+        lambda key, value: mechanism_name(value) if key == "mechanism" else value,
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+# ---- other ways, other work --------------------------------------------------------------------------
+
+
+def topk_table() -> Any:
+    """Exact top-k attention, and what was tried beside it, against the fused dense one."""
+    rows = [*read("sparsity.topk"), *read("sparsity.attention")]
+    return gathered(
+        rows,
+        {"method": "attention", "tokens": "tokens", "k": "keys kept"},
+        [
+            ("times fewer multiply-adds", "operations_ratio", 1), ("times as fast", "latency_ratio", 2),
+            ("error (% of the answer)", "error_percent", 1), ("seconds to compile", "compile_seconds", 1),
+        ],
+        lambda key, value: str(value).replace("_", " ") if key == "method" else value,
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def experts_table() -> Any:
+    """A mixture of experts against a dense network with as many parameters (claim C16)."""
+    return gathered(
+        read("sparsity.moe"),
+        {"experts": "experts"},
+        [
+            ("right (%)", "accuracy", 1), ("dense, as many parameters (%)", "accuracy_dense", 1),
+            ("points lost", "accuracy_drop_points", 1), ("times fewer multiply-adds", "macs_ratio", 1),
+            ("times as fast", "latency_ratio", 2), ("energy, times less (simulated)", "energy_ratio", 2),
+            ("imbalance (1: none)", "imbalance", 2),
+        ],
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def separable_table() -> Any:
+    """A first layer of convolutions, whole and taken apart (claim B4); heads left out by frame."""
+    return gathered(
+        read("sparsity.separable"),
+        {"stem": "first layer"},
+        [
+            ("times fewer parameters", "parameters_ratio", 1), ("times fewer multiply-adds", "macs_ratio", 1),
+            ("times as fast", "latency_ratio", 2), ("right (%)", "accuracy", 1),
+            ("ordinary (%)", "accuracy_ordinary", 1),
+        ],
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def block_table() -> Any:
+    """Our block kernel against the best dense product of the same precision."""
+    return gathered(
+        read("sparsity.block"),
+        {"precision": "precision", "size": "rows and columns", "density": "blocks there"},
+        [
+            ("times as fast as the best dense", "latency_ratio", 2),
+            ("times fewer multiply-adds", "macs_ratio", 1),
+        ],
+        lambda key, value: f"{100 * value:.0f} %" if key == "density" else value,
+        bold=("latency_ratio",),
+    )
+
+
+def fallback_table() -> Any:
+    """The live loop on this machine's own clock, with other programs beside it (claim C11)."""
+    rows = read("sparsity.fallback")
+    return gathered(
+        rows,
+        {"variant": "the camera sees", "load": "programs beside it"},
+        [
+            ("p99 / objective: ours", "p99_over_objective", 2),
+            ("without the fallback", "p99_without_over_objective", 2),
+            ("gate alone", "p99_gate_over_objective", 2),
+            ("dense after a breach", "p99_breach_over_objective", 2),
+            ("always dense", "p99_dense_over_objective", 2),
+            ("seconds held by ours (%)", "seconds_held_percent", 0),
+        ],
+        lambda key, value: VARIANTS.get(value, value),
+        bold=("p99_over_objective",),
+    )  # fmt: skip
+
+
+def enhance_table() -> Any:
+    """Twice the resolution, everything or only what changed (claims C10, C17)."""
+    return gathered(
+        read("sparsity.enhance"),
+        {"method": "computed"},
+        [
+            ("dB, everything", "psnr_dense", 2), ("dB", "psnr", 2), ("dB lost", "psnr_drop_db", 2),
+            ("patches (%)", "tokens_kept_percent", 0), ("times as fast, p50", "latency_ratio", 1),
+            ("p95", "p95_ratio", 1), ("energy, times less (simulated)", "energy_ratio", 1),
+        ],
+        lambda key, value: {"dynamic": "what changed", "dense": "everything"}.get(value, value),
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def tracking_table() -> Any:
+    """Frames without the object: what changes against a crop round its last place (claim C15)."""
+    return gathered(
+        read("sparsity.tracking"),
+        {"tokens": "tokens", "variant": "the camera sees"},
+        [
+            ("lost by what changes (%)", "lost_dynamic", 1), ("lost by cropping (%)", "lost_cropping", 1),
+            ("the one over the other", "lost_ratio", 2),
+        ],
+        lambda key, value: VARIANTS.get(value, value),
+        bold=("lost_ratio",),
+    )  # fmt: skip

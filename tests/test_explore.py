@@ -232,6 +232,16 @@ def test_a_browser_that_opens_gets_everything(sent: list[Any]) -> None:
     assert len(sent[2][1][0]) < 600_000
 
 
+def test_refresh_sends_what_has_become_of_the_same_setting(sent: list[Any]) -> None:
+    data = [1.0]
+    explorer = make(compute=lambda T, code: compute(T, code) | {"y": np.full(3, data[0])})
+    data[0] = 7.0
+    explorer.refresh()
+    assert len(sent) == 1
+    assert np.frombuffer(sent[0][1][0], "f8").tolist() == [7.0] * 3
+    assert sent[0][0]["values"] == explorer.controls_values
+
+
 def test_link_moves_both_ways_until_untied() -> None:
     explorer, box = make(), ipywidgets.IntText(0)
     untie = explorer.link("T", box)
