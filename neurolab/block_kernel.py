@@ -132,13 +132,13 @@ def _numba() -> Any:
     """The kernel, compiled by numba.
 
     `four_by_four` multiplies four rows by four columns of a block in one sweep over a panel, so that each
-    number read takes part in four products. fastmath lets product and sum be one instruction.
+    number read takes part in four products. "contract" lets product and sum be one instruction.
     """
     import numba
 
     P = _WIDE
 
-    @numba.njit(fastmath=True, error_model="numpy")
+    @numba.njit(fastmath={"contract", "reassoc"}, error_model="numpy")
     def four_by_four(w, x, y):  # type: ignore[no-untyped-def]
         for r in range(0, 16, 4):
             y4 = y[r * P : (r + 4) * P]

@@ -1,12 +1,12 @@
-"""The packed path in signed bytes: tokens gathered, made into bytes, multiplied, biased and rectified in one call.
+"""The packed path in signed bytes: tokens gathered, then bytes, product, bias and activation in one pass.
 
 Weights get one scale a row, tokens one scale each, found as they come ("dynamic quantization", chapter 4):
 
     y = relu(s_w s_x (W_q x_q) + b),    W_q, x_q whole numbers from -127 to 127
 
-The C kernel is `block_kernel_c.INT8`: with AVX-512 VNNI one instruction multiplies 64 pairs of bytes and adds
-them up by fours. x_q is shifted by 128, because that instruction wants its first factor unsigned; 128 times the
-row sums of W_q are taken off again. Without a compiler torch computes the same numbers in float32, more slowly.
+The C kernel is `block_kernel_c.INT8`: with AVX-512 VNNI one instruction multiplies 64 pairs of bytes and
+adds them up by fours. x_q is shifted by 128, because that instruction wants its first factor unsigned; 128
+times the row sums of W_q are taken off again. Without a compiler torch computes the same, more slowly.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Int8Blocks:
     def _plain(self, x: Tensor, relu: bool) -> Tensor:
         most = x.abs().amax(0)
         scale = torch.where(most > 0, most / 127, 1.0)
-        whole = torch.floor(x * (1 / scale) + 0.5)
+        whole = torch.floor(x * (1 / scale) + 128.5) - 128
         sums = self.whole.dense().double() @ whole.double()  # exact; the C kernel adds up whole numbers
         y = sums.float() * scale * self.scale[:, None] + self.bias[:, None]
         return y.relu_() if relu else y

@@ -127,7 +127,7 @@ class Csr(Format):
 
 @dataclass(frozen=True)
 class Bsr(Format):
-    """Compressed rows of blocks: CSR whose values are blocks. start (R / b + 1), cols (n), values (n, b, b)."""
+    """Compressed rows of b x b blocks: start (R / b + 1), cols (n), values (n, b, b)."""
 
     start: Tensor
     cols: Tensor
