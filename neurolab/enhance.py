@@ -68,6 +68,12 @@ class Enhancer(nn.Module):
         """Multiply-accumulates of one window."""
         return sum(layer.weight.numel() for layer in self.layers if isinstance(layer, nn.Linear))
 
+    @property
+    def numbers(self) -> int:
+        """Numbers read and written by the layers for one window."""
+        layers = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return sum(layer.in_features + layer.out_features for layer in layers)
+
 
 def seen(fine: Tensor, noise: float = 0.0, dice: torch.Generator | None = None) -> Tensor:
     """What the coarse camera sees of fine (F, 2S, 2S): (F, S, S) in 256 shades. noise: its spread."""
@@ -133,7 +139,7 @@ class Dynamic:
     threshold: the largest change (of 0..1) that a patch may ignore; at 0 the result is that of `dense`.
     margin: how far around a patch changes count, 0 to the halo (None: all of it, and threshold 0 is exact).
     most: patches a frame at most (None: no limit); the most changed go first, the others wait, still marked.
-    Changes are counted since the patch was last computed, so that slow ones add up and are not missed.
+    A patch's changes are added up until it is computed, so that slow ones are not missed.
     """
 
     def __init__(
@@ -151,41 +157,37 @@ class Dynamic:
 
     def forget(self) -> None:
         """Back to the beginning: the next frame is computed whole."""
-        self._known: Tensor | None = None  # (G, G, w, w): each patch and its halo when it was last computed
-        self._picture = torch.empty(0)
+        self._before: Tensor | None = None  # (S + 2 halo, S + 2 halo): the last frame
+        self._picture = self._missed = torch.empty(0)  # (2S, 2S); (G, G): changes since a patch was computed
 
     @torch.inference_mode()
     def step(self, frame: Tensor) -> Step:
-        """The next frame (S, S), of the same size as those before."""
-        p, h = PATCH, self.net.halo
-        w, grid = p + 2 * h, frame.shape[0] // p
+        """The next frame (S, S), of the same size as those before. ValueError for another, or a NaN in it."""
         check(frame)
-        if self._known is not None and frame.shape[0] != self._known.shape[0] * p:
-            raise ValueError(
-                f"frame of shape {tuple(frame.shape)}: those before had {self._known.shape[0] * p}"
-            )
-        around = padded(frame[None], h)[0]
-        near = around.unfold(0, w, p).unfold(1, w, p)  # (G, G, w, w), a view
-        if self._known is None:
-            return self._whole(frame, near)
-        cut = slice(h - self.margin, w - h + self.margin)
-        change = (near[:, :, cut, cut] - self._known[:, :, cut, cut]).abs_().flatten(2).amax(2)
-        chosen = change > self.threshold
+        p, h = PATCH, self.net.halo
+        width, grid = p + 2 * h, frame.shape[0] // p
+        around, before = padded(frame[None], h)[0], self._before
+        if before is None:
+            return self._whole(frame, around)
+        if around.shape != before.shape:
+            raise ValueError(f"frame of {frame.shape[0]} pixels: those before had {len(before) - 2 * h}")
+        away = h - self.margin
+        change = (around - before).abs_()[away : len(around) - away, away : len(around) - away]
+        change = change.unfold(0, width - 2 * away, p).amax(2).unfold(1, width - 2 * away, p).amax(2)
+        self._before, self._missed = around, self._missed.add_(change)
+        chosen = self._missed > self.threshold
         which = chosen.view(-1).nonzero()[:, 0]
         if self.most is not None and len(which) > self.most:
-            which = change.view(-1).topk(self.most).indices
-            chosen = torch.zeros_like(chosen)
-            chosen.view(-1)[which] = True
-        if len(which) == 0:
-            return Step(self._picture.clone(), chosen)
+            which = self._missed.view(-1).topk(self.most).indices
+            chosen = torch.zeros_like(chosen).view(-1).index_fill_(0, which, True).view_as(chosen)
         if len(which) > ALL * grid**2:
-            return self._whole(frame, near)
-        row, column = which // grid, which % grid
-        tiles = near[row, column]  # (n, w, w): only these from here on
-        self._known[row, column] = tiles
-        made = self._patches(tiles)
-        places = self._picture.view(grid, ZOOM * p, grid, ZOOM * p).transpose(1, 2)  # (G, G, 2p, 2p), a view
-        places[row, column] = made
+            return self._whole(frame, around)
+        if len(which):
+            row, column = which // grid, which % grid
+            tiles = around.unfold(0, width, p).unfold(1, width, p)[row, column]  # (n, w, w): packed
+            places = self._picture.view(grid, ZOOM * p, grid, ZOOM * p).transpose(1, 2)  # (G, G, 2p, 2p)
+            places[row, column] = self._patches(tiles)
+            self._missed.view(-1).index_fill_(0, which, 0.0)
         return Step(self._picture.clone(), chosen)
 
     def _patches(self, tiles: Tensor) -> Tensor:
@@ -194,10 +196,10 @@ class Dynamic:
         out = self.net(tiles.unfold(1, k, 1).unfold(2, k, 1).reshape(-1, k * k))
         return out.view(-1, p, p, ZOOM, ZOOM).transpose(2, 3).reshape(-1, ZOOM * p, ZOOM * p)
 
-    def _whole(self, frame: Tensor, near: Tensor) -> Step:
-        self._picture = dense(self.net, frame)
-        self._known = near.clone(memory_format=torch.contiguous_format)
-        return Step(self._picture.clone(), torch.ones(near.shape[:2], dtype=torch.bool))
+    def _whole(self, frame: Tensor, around: Tensor) -> Step:
+        grid = frame.shape[0] // PATCH
+        self._before, self._picture, self._missed = around, dense(self.net, frame), torch.zeros(grid, grid)
+        return Step(self._picture.clone(), torch.ones(grid, grid, dtype=torch.bool))
 
 
 def psnr(truth: Tensor, made: Tensor) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neurolab import energy, video
+from neurolab.benchmark import paired, tails
 from neurolab.energy import Counts
 from neurolab.enhance import PATCH, ZOOM, Dynamic, Enhancer, convolved, dense, psnr, seen
 
@@ -89,55 +88,51 @@ def quality(net: Enhancer, make: Callable[[], Dynamic], streams: Sequence[Stream
     return found
 
 
-def speed(net: Enhancer, make: Callable[[], Dynamic], streams: Sequence[Stream]) -> dict[str, Any]:
-    """Times of single frames, dense and dynamic in turns on the same frame: ratios of p50, p95 and p99.
-
-    dense is the quicker of two ways (one matrix product over all windows, and convolutions), by the p50.
-    The first frame of each stream, which no method can skip, is among them.
-    """
-    whole: list[float] = []
-    packed: list[float] = []
-    by_convolution: list[float] = []
+def patches_a_frame(make: Callable[[], Dynamic], streams: Sequence[Stream]) -> float:
+    """How many patches are computed for a frame of `streams`, in the mean."""
+    done: list[float] = []
     for each in streams:
         run = make()
-        dense(net, each.coarse[0])
-        convolved(net, each.coarse[0])
-        for i, frame in enumerate(each.coarse):
-            turns: list[tuple[list[float], Callable[[], Any]]] = [
-                (whole, lambda frame=frame: dense(net, frame)),  # type: ignore[misc]
-                (packed, lambda frame=frame, run=run: run.step(frame)),  # type: ignore[misc]
-                (by_convolution, lambda frame=frame: convolved(net, frame)),  # type: ignore[misc]
-            ]
-            for times, call in turns[i % 3 :] + turns[: i % 3]:
-                start = time.perf_counter()
-                call()
-                times.append(time.perf_counter() - start)
-    best = min((whole, by_convolution), key=np.median)
-    found: dict[str, Any] = {"dense_by": "product" if best is whole else "convolution", "timed": len(packed)}
-    for name, share in (("latency_ratio", 50), ("p95_ratio", 95), ("p99_ratio", 99)):
-        found[name] = float(np.percentile(best, share) / np.percentile(packed, share))
-    found["frame_ratio_median"] = float(np.median(np.array(best) / np.array(packed)))
-    found["milliseconds"] = 1e3 * float(np.median(packed))
-    found["milliseconds_dense"] = 1e3 * float(np.median(best))
-    return found
+        done += [float(run.step(frame).done.sum()) for frame in each.coarse]
+    return float(np.mean(done))
 
 
-def counts(
-    net: Enhancer, patches: float, side: int = video.SIDE, *, gate: bool, once: bool = False
-) -> Counts:
+def quicker(net: Enhancer, frame: Tensor) -> Callable[[Enhancer, Tensor], Tensor]:
+    """The quicker of two ways to do a whole frame: one product over all windows, or convolutions."""
+    found = paired(lambda: convolved(net, frame), lambda: dense(net, frame), pairs=11)
+    return convolved if found.median > 1 else dense
+
+
+def speed(net: Enhancer, make: Callable[[], Dynamic], streams: Sequence[Stream]) -> dict[str, Any]:
+    """Single frames, dynamic and dense (the quicker way) in turns: what `benchmark.Tails` tells.
+
+    The first frame of each stream, of which nothing can be skipped, is among them.
+    """
+    frames = [(i == 0, frame) for each in streams for i, frame in enumerate(each.coarse)]
+    whole, run = quicker(net, frames[0][1]), make()
+
+    def packed(i: int) -> None:
+        new, frame = frames[i]
+        if new:
+            run.forget()
+        run.step(frame)
+
+    found: dict[str, Any] = dict(tails(packed, lambda i: whole(net, frames[i][1]), len(frames)).figures())
+    return found | {"dense_by": whole.__name__, "timed": len(frames)}
+
+
+def counts(net: Enhancer, patches: float, side: int = video.SIDE, *, gate: bool, once: bool = True) -> Counts:
     """What a frame of `side` pixels costs with so many patches computed (a mean may be no whole number).
 
-    As in `neurolab.energy` each use of a synapse fetches its weight; once=True: each weight once a frame (and
-    not at all where nothing is computed). Numbers of each layer are written once and read once. gate: a
-    difference and a comparison for each pixel of each patch with its halo (both read), what the computed
-    patches saw written down, the rest of the last picture read and handed on.
+    The pixels of a frame go through a layer together, so each weight is fetched once a frame (never where
+    nothing is computed); once=False: again for each pixel. A layer's numbers are written once, read once.
+    gate: a difference and a comparison for each pixel of each patch with its halo (both read), what the
+    computed patches saw written down, the rest of the last picture read and handed on.
     """
     if not 0 <= patches <= (side // PATCH) ** 2:
         raise ValueError(f"patches {patches!r}: must be from 0 to {(side // PATCH) ** 2}")
     pixels, width = patches * PATCH**2, PATCH + 2 * net.halo
-    inner = sum(layer.in_features + layer.out_features for layer in net.layers)  # type: ignore[operator, misc]
-    fetched = net.macs * (min(1.0, patches) if once else pixels)
-    moved = pixels * inner
+    moved = pixels * net.numbers
     compared = 0
     if gate:
         compared = (side // PATCH) ** 2 * width**2
@@ -146,7 +141,7 @@ def counts(
         tokens=1,
         mac_fp32=pixels * net.macs + compared,
         compare_int32=compared,
-        weight_bytes=4 * fetched,
+        weight_bytes=4 * net.macs * (min(1.0, patches) if once else pixels),
         activation_bytes=4 * moved,
         synapses=side**2 * net.macs,
     )
@@ -155,13 +150,11 @@ def counts(
 def energies(net: Enhancer, patches: float, side: int = video.SIDE) -> dict[str, float]:
     """Energy of a frame by the model of `neurolab.energy`, simulated: dense over dynamic, by operations.
 
-    energy_ratio: each use of a synapse fetches its weight. energy_ratio_weights_once: each weight is fetched
-    once a frame. macs_ratio: multiply-accumulates of the network alone.
+    patches: how many are computed in the mean. energy_ratio_each_use: weights fetched for each pixel anew.
     """
     every = (side // PATCH) ** 2
-    found = {"macs_ratio": every / max(patches, math.ulp(1.0)), "macs_dense": float(side**2 * net.macs)}
-    for name, once in (("energy_ratio", False), ("energy_ratio_weights_once", True)):
+    found = {}
+    for name, once in (("energy_ratio", True), ("energy_ratio_each_use", False)):
         whole = counts(net, every, side, gate=False, once=once)
         found[name] = energy.ratio(whole, counts(net, patches, side, gate=True, once=once))
-    found["energy_saved_percent"] = 100 * (1 - 1 / found["energy_ratio"])
-    return found
+    return found | {"energy_saved_percent": 100 * (1 - 1 / found["energy_ratio"])}

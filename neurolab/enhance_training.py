@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurolab import video
-from neurolab.enhance import Enhancer, dense, files, psnr, seen, windows
+from neurolab.enhance import ZOOM, Enhancer, dense, files, padded, psnr, seen
 from neurolab.training import History, Schedule, fit
 
 SEEDS = (0, 1, 2)
 SCENES, CHECKED = 2000, 40  # training scenes, one frame of each; validation scenes
 RATE = 3e-3  # Adam's
-SCHEDULE = Schedule(warmup=100, stay=5000, cool=2000, watch="psnr", least=0.05, patience=4)
+BATCH = 1024  # windows a step, from anywhere
+SCHEDULE = Schedule(warmup=100, stay=4000, cool=2000, watch="psnr", least=0.03, patience=3)
 EVERY = 500  # steps between two looks at the validation scenes
 COMMAND = "neurolab train enhance"
 
@@ -42,11 +43,15 @@ def train(
         net = Enhancer()
     order = torch.Generator().manual_seed(seed)
 
+    side, k = coarse.shape[-1], 2 * net.halo + 1
+    around = padded(coarse, net.halo).unfold(1, k, 1).unfold(2, k, 1)  # (B, S, S, k, k), a view
+    wanted = fine.view(-1, side, ZOOM, side, ZOOM).transpose(2, 3)  # (B, S, S, 2, 2), a view
+
     def loss(model: nn.Module, step: int) -> Tensor:
-        i = torch.randint(scenes, (1,), generator=order)
-        made = model(windows(coarse[i], net.halo))  # (S * S, 4)
-        wanted = F.pixel_unshuffle(fine[i][:, None], 2).permute(0, 2, 3, 1).reshape(-1, 4)
-        return F.mse_loss(made, wanted)
+        i = torch.randint(scenes, (BATCH,), generator=order)
+        row, column = torch.randint(side, (2, BATCH), generator=order)
+        made = model(around[i, row, column].flatten(1))  # (BATCH, 4)
+        return F.mse_loss(made, wanted[i, row, column].flatten(1))
 
     def evaluate(model: nn.Module) -> dict[str, float]:
         made = torch.stack([dense(net, frame) for frame in checked[0]])
@@ -79,7 +84,7 @@ def ship(
             "licence": "MIT (code and weights)",
             "model": net.sizes,
             "parameters": sum(p.numel() for p in net.parameters()),
-            "recipe": {"seed": seed, "steps": history.step, "scenes": scenes, "rate": RATE},
+            "recipe": {"seed": seed, "steps": history.step, "scenes": scenes, "batch": BATCH, "rate": RATE},
             "seconds": round(history.cpu_seconds, 1),
             "curve": history.evaluations,
             "command": COMMAND,
