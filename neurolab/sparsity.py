@@ -25,8 +25,8 @@ from neurolab import video
 from neurolab.video_net import Block, Seen, VideoConfig, VideoTransformer, macs
 
 REACH = 2  # pixels that a camera that shakes by one pixel can be away from where it was in the first frame
-ROWS = 32  # of a frame, that its movement is estimated from
-STAND = 0.1  # how much better a movement has to match than standing still, as a share of a perfect match
+ROWS = 16  # of a frame, that its movement is estimated from
+STAND = 0.2  # how much better a movement has to match than standing still, as a share of a perfect match
 CONTRAST = 0.1  # weight of being brighter than the frame, beside 1 for being brighter than a moment ago
 THRESHOLD = 0.05  # of the clip's strongest tubelet
 
@@ -42,9 +42,8 @@ def check(frames: Tensor) -> None:
 
 
 def even_light(frames: Tensor) -> Tensor:
-    """(B, F, S, S) -> the same, every frame as bright as the clip is on average: no flicker."""
-    light = frames.mean((2, 3), keepdim=True).clamp(min=1e-3)  # (B, F, 1, 1)
-    return frames * (light.mean(1, keepdim=True) / light)
+    """(B, F, S, S) -> the same, divided by the average of each frame: 1 is as bright as that frame is."""
+    return frames / frames.mean((2, 3), keepdim=True).clamp(min=1e-3)
 
 
 def camera_shift(frames: Tensor) -> Tensor:
@@ -93,7 +92,7 @@ def change(frames: Tensor) -> Tensor:
     check(frames)
     small = even_light(halved(steady(frames, camera_shift(frames))))  # (B, F, S/2, S/2)
     dark = small.amin(1, keepdim=True)
-    usual = (1 - CONTRAST) * dark + CONTRAST * small.mean((1, 2, 3), keepdim=True)
+    usual = (1 - CONTRAST) * dark + CONTRAST  # the average of a frame is 1 by now
     risen = (small - usual).relu().pow(3)
     scores = F.avg_pool2d(risen, video.PATCH // 2).unflatten(1, (-1, video.SLOT)).sum(2).flatten(1)  # (B, N)
     return scores / scores.amax(1, keepdim=True).clamp(min=1e-12)
