@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,8 +28,10 @@ Choose = Callable[[Tensor, int], Tensor | None]
 
 BATCH = 64
 VALIDATION = 1000  # scenes
-KEPT, CHANCE = 32, 16  # tubelets by change, and by chance during the start
-STEPS = {"start": 2400, "dense": 400, "dynamic": 800, "static": 800}  # at most
+KEPT = 32  # tubelets by change
+CHANCE = {"start": 16, "wide": 96}  # tubelets by chance beside them
+STEPS = {"start": 2400, "wide": 400, "dense": 300, "dynamic": 300, "static": 300}
+RATE = {"start": 0.003, "wide": 0.002, "dense": 0.002, "dynamic": 0.001, "static": 0.002}
 PER_PATCH = 0.5  # weight of the centre's error, an error of a patch counting as 1
 
 
@@ -38,12 +41,12 @@ def loss(seen: Seen, clips: video.Clips) -> Tensor:
     return F.cross_entropy(seen.digit, clips.digit) + PER_PATCH * away
 
 
-def by_change_and_chance(frames: Tensor, step: int) -> Tensor:
-    """KEPT tubelets that change most, CHANCE others: (B, KEPT + CHANCE)."""
+def by_change_and_chance(chance: int, frames: Tensor, step: int) -> Tensor:
+    """KEPT tubelets that change most, `chance` others: (B, KEPT + chance)."""
     scores = sparsity.change(frames)
     chosen = scores.topk(KEPT).indices
     random = torch.Generator().manual_seed(step)
-    others = torch.rand(scores.shape, generator=random).scatter(1, chosen, -1.0).topk(CHANCE).indices
+    others = torch.rand(scores.shape, generator=random).scatter(1, chosen, -1.0).topk(chance).indices
     return torch.cat((chosen, others), dim=1).sort().values
 
 
@@ -63,10 +66,11 @@ def static(frames: Tensor, step: int) -> Tensor:
 
 
 CHOICES: dict[str, Choose] = {
-    "start": by_change_and_chance,
+    "start": partial(by_change_and_chance, CHANCE["start"]),
     "dense": everything,
     "dynamic": by_change,
     "static": static,
+    "wide": partial(by_change_and_chance, CHANCE["wide"]),
 }
 
 
@@ -97,20 +101,20 @@ def train(
     seed: int,
     *,
     steps: int | None = None,
-    rate: float = 0.003,
-    batch: int = BATCH,
+    rate: float | None = None,
+    batch: int | None = None,
     checkpoint: Path | None = None,
     progress: bool = True,
 ) -> History:
-    """Train `net` in place as `name` ("start", "dense", "dynamic", "static"); the last two thirds of it cool.
+    """Train `net` in place as `name` (a key of STEPS); the last two thirds of it cool.
 
-    The dense network stops earlier if its accuracy on validation scenes has not risen by 0.3 points in the
-    last 3 evaluations.
+    steps, rate (of the matrices; the rest gets half of it) and batch (clips) are those of the stage, if None.
     """
     if name not in CHOICES:
         raise ValueError(f"name {name!r}: must be one of {tuple(CHOICES)}")
     torch.set_num_threads(1)
-    choose, count = CHOICES[name], steps or STEPS[name]
+    choose, count, rate = CHOICES[name], steps or STEPS[name], rate or RATE[name]
+    batch = batch or (BATCH // 2 if name == "dense" else BATCH)
     offset = 10_000_000 * (1 + seed) + 1_000_000 * list(CHOICES).index(name)
 
     def loss_of(model: torch.nn.Module, step: int) -> Tensor:
@@ -122,7 +126,8 @@ def train(
         found = scores(net, choose, VALIDATION, split="validation")
         return {"accuracy": found["right"].float().mean().item(), "away": found["away"].mean().item()}
 
-    schedule = Schedule(100, count - 2 * count // 3, 2 * count // 3, watch="accuracy", least=0.003, patience=3)
+    cool = 2 * count // 3
+    schedule = Schedule(100, count - cool, cool)
     return fit(
         net,
         loss_of,
@@ -147,14 +152,23 @@ def ship(net: VideoTransformer, name: str, seed: int, history: History) -> Path:
 
 
 def course(seed: int, side: int = video.SIDE, *, folder: Path, progress: bool = True) -> list[Path]:
-    """Train and keep the dense, the dynamic and the static network of `seed`; checkpoints go to `folder`."""
+    """Train and keep the dense, the dynamic and the static network of `seed`; checkpoints go to `folder`.
+
+    start -> dynamic, start -> static, start -> wide -> dense.
+    """
     torch.manual_seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
     made, net = [], VideoTransformer(VideoConfig(side=side))
-    train("start", net, seed, checkpoint=folder / f"start-{seed}.safetensors", progress=progress)
+
+    def stage(name: str) -> History:
+        kept = folder / f"{name}-{side}-{seed}.safetensors"
+        return train(name, net, seed, checkpoint=kept, progress=progress)
+
+    stage("start")
     begun = {k: v.clone() for k, v in net.state_dict().items()}
-    for name in ("dynamic", "dense", "static"):
+    for name in ("dynamic", "static", "dense"):
         net.load_state_dict(begun)
-        kept = folder / f"{name}-{seed}.safetensors"
-        history = train(name, net, seed, checkpoint=kept, progress=progress)
-        made.append(ship(net, name, seed, history))
+        if name == "dense":
+            stage("wide")
+        made.append(ship(net, name, seed, stage(name)))
     return made
