@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from IPython.display import Markdown
 from torch import Tensor
 
-from neurolab import sparsity, video, video_net
+from neurolab import learned_gate, sparsity, video, video_net
+from neurolab import sparsity_pictures as pictures
 from neurolab import sparsity_rows as results
+from neurolab.explore import Choice, Explorer
+from neurolab.measurements import read
+from neurolab.quantization_rows import by, values
 from neurolab.video_net import Seen, VideoTransformer
 
 VARIANTS = {said: name for name, said in results.VARIANTS.items()}
@@ -25,7 +30,6 @@ SCENE = 12
 
 KEPT = 32
 TIMES = 24
-WAYS = ("everything", "what changes")
 CLIPS = (12, 5, 31, 77)
 """Seeds of the clips that a reader may choose from."""
 THRESHOLDS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -88,13 +92,37 @@ def everything(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
     return dense(frames), torch.arange(dense.config.tokens).expand(len(frames), -1)
 
 
+def untrained(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """What changes, but through the dense network, which has never seen so few tubelets."""
+    keep = sparsity.keep_top(sparsity.change(frames), n)
+    return net("dense")(frames, keep), keep
+
+
+def by_threshold(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """What changes, at most n, and only what reaches the threshold. For one clip."""
+    keep = sparsity.choose(sparsity.change(frames), n)
+    return net("dynamic")(frames, keep), keep
+
+
+def by_gate(frames: Tensor, n: int) -> tuple[Seen, Tensor]:
+    """The n tubelets that the learned gate rates highest."""
+    keep = sparsity.keep_top(learned_gate.load()(frames), n)
+    return net("dynamic")(frames, keep), keep
+
+
 CHOICES: dict[str, Callable[[Tensor, int], tuple[Seen, Tensor]]] = {
-    "everything": everything,
-    "what changes": by_change,
-    "a fixed pattern": by_pattern,
+    "dense": everything,
+    "static": by_pattern,
+    "change": by_change,
+    "change_untuned": untrained,
+    "threshold": by_threshold,
     "attention": by_attention,
+    "gate": by_gate,
 }
-"""Ways to choose: frames (B, F, S, S), n -> what is seen, the tubelets that were computed (B, n)."""
+"""The mechanisms of the rows: frames (B, F, S, S), n -> what is seen, the tubelets computed (B, n)."""
+
+WAYS = {"everything": "dense", "what changes": "change"}
+"""Those of the first picture."""
 
 
 @lru_cache(maxsize=64)
@@ -127,7 +155,7 @@ def watched(scene: str, way: str, t: int) -> dict[str, Any]:
             raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
     if t not in range(TIMES):
         raise ValueError(f"t is {t!r}; it must be 0 to {TIMES - 1}")
-    found = _watched(VARIANTS[scene], way, KEPT)
+    found = _watched(VARIANTS[scene], WAYS[way], KEPT)
     p, said, true = found["p"][t], found["said"][t], found["true"][t]
     away = float(np.hypot(said[0] - true[0], said[1] - true[1]))
     dense = way == "everything"
@@ -204,3 +232,56 @@ def stills(seed: int = SCENE, time: int = 10) -> dict[str, Any]:
         name: video.scene(seed, variant=v, split="test").frames(time, 1)[0] for name, v in VARIANTS.items()
     }
     return {"names": list(made)} | {name: shown(frame) for name, frame in made.items()}
+
+
+def mechanisms_explorer(clip: int = SCENE) -> Any:
+    """Tokens x mechanism -> accuracy, multiply-adds and time from the rows, and what is kept of one clip."""
+    rows = [r for r in read("sparsity.mechanism") if r.setting.get("side", video.SIDE) == video.SIDE]
+    found = by(rows, "mechanism", "tokens")
+    names = [m for m in CHOICES if m != "dense" and any(key[0] == m for key in found)]
+    dense = results.median(read("sparsity.video", method="dense", side=video.SIDE), "accuracy")
+    if not names or dense is None:
+        return Markdown(results.NOT_YET)
+    tokens = sorted({t for m, t in found if m in names and all((name, t) in found for name in names)})
+    lines: dict[str, Any] = {"names": [results.MECHANISMS[m] for m in names], "dense": np.full(2, dense)}
+    for m in names:
+        here = sorted(t for name, t in found if name == m)
+        right = [float(np.mean(values(found[m, t], "accuracy"))) for t in here]
+        lines[f"{results.MECHANISMS[m]} x"] = np.array(here, float)
+        lines[f"{results.MECHANISMS[m]} y"] = np.array(right)
+    frames = video.clips([clip], split="test").frames
+    grid = frames.shape[-1] // video.PATCH
+    back = {results.MECHANISMS[m]: m for m in names}
+
+    @torch.inference_mode()
+    def compute(mechanism: str, kept: int) -> dict[str, Any]:
+        here = found[back[mechanism], kept]
+        figures = [float(np.median(values(here, f"{key}_ratio"))) for key in ("p95", "latency", "flops")]
+        right = float(np.mean(values(here, "accuracy")))
+        keep = CHOICES[back[mechanism]](frames, kept)[1]
+        share = [100 / x for x in figures]
+        return lines | {
+            "x": np.array([kept]), "y": np.array([right]), "frame": shown(frames[0, -1]),
+            "veil": veil(sparsity.mask_of(keep, frames.shape[1] // video.SLOT * grid**2)[0], grid),
+            "share": np.array(share), "text": [f"{x:.0f}%" for x in share],
+            "words": f"{mechanism}, {kept} tokens: {right:.1f} % right ({dense - right:+.1f} points lost), "
+            f"{figures[2]:.1f} times fewer multiply-adds, {figures[1]:.1f} times as fast "
+            f"({figures[0]:.1f} at the 95th percentile)",
+        }  # fmt: skip
+
+    return Explorer(
+        compute,
+        pictures.mechanisms,
+        controls={
+            "mechanism": Choice(*back, value=results.MECHANISMS["change"] if "change" in names else None),
+            "kept": Choice(*tokens, value=KEPT if KEPT in tokens else None, label="tokens"),
+        },
+        changes=pictures.MECHANISMS_CHANGES,
+        describe=lambda r: r["words"][0].upper() + r["words"][1:] + ".",
+        title="Who chooses, and how many",
+        alt="Above, accuracy over tokens kept, a line for each mechanism, with the dense network dashed. "
+        "Below, bars of multiply-adds and time in per cent of dense, and a frame under the veil of what is "
+        "left out.",
+        caption="Which line leaves the dashed one last, from the right to the left? Take that one, go down "
+        "to 8 tokens, and watch the three bars: which of them stops shrinking first?",
+    )

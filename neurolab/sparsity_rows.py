@@ -18,7 +18,17 @@ from neurolab.quantization_rows import by, spread, values
 
 NOT_YET = "*(not measured yet: `neurolab sweep sparsity` does it)*"
 METHODS = {"dense": "dense", "static": "a fixed pattern", "dynamic": "what changes"}
-MECHANISMS = {"static": "a fixed pattern", "change": "what changes", "gate": "a learned gate"}
+MECHANISMS = {
+    "dense": "everything",
+    "static": "a fixed pattern",
+    "change": "what changes",
+    "change_untuned": "what changes, untrained",
+    "threshold": "with a threshold",
+    "attention": "attention",
+    "gate": "a learned gate",
+}
+"""Mechanisms of sparsity.mechanism as the chapter calls them."""
+
 VARIANTS = {
     "usual": "one digit moves",
     "still": "nothing moves",
@@ -181,11 +191,6 @@ def stress_table() -> Any:
     return markdown(heads, lines)
 
 
-def mechanism_name(name: str) -> str:
-    """A mechanism of sparsity.mechanism as the chapter calls it."""
-    return MECHANISMS.get(name, name.replace("_", " "))
-
-
 def mechanisms_table() -> Any:
     """Every mechanism at every number of tokens: accuracy, operations, and the clock at three places."""
     rows = [r for r in read("sparsity.mechanism") if r.setting.get("side", 64) == 64]
@@ -198,115 +203,6 @@ def mechanisms_table() -> Any:
             ("times as fast, p50", "latency_ratio", 1), ("p95", "p95_ratio", 1), ("p99", "p99_ratio", 1),
             ("energy, times less (simulated)", "energy_ratio", 1),
         ],
-        lambda key, value: mechanism_name(value) if key == "mechanism" else value,
+        lambda key, value: MECHANISMS.get(value, value),
         bold=("latency_ratio",),
-    )  # fmt: skip
-
-
-# ---- other ways, other work --------------------------------------------------------------------------
-
-
-def topk_table() -> Any:
-    """Exact top-k attention, and what was tried beside it, against the fused dense one."""
-    rows = [*read("sparsity.topk"), *read("sparsity.attention")]
-    return gathered(
-        rows,
-        {"method": "attention", "tokens": "tokens", "k": "keys kept"},
-        [
-            ("times fewer multiply-adds", "operations_ratio", 1), ("times as fast", "latency_ratio", 2),
-            ("error (% of the answer)", "error_percent", 1), ("seconds to compile", "compile_seconds", 1),
-        ],
-        lambda key, value: str(value).replace("_", " ") if key == "method" else value,
-        bold=("latency_ratio",),
-    )  # fmt: skip
-
-
-def experts_table() -> Any:
-    """A mixture of experts against a dense network with as many parameters (claim C16)."""
-    return gathered(
-        read("sparsity.moe"),
-        {"experts": "experts"},
-        [
-            ("right (%)", "accuracy", 1), ("dense, as many parameters (%)", "accuracy_dense", 1),
-            ("points lost", "accuracy_drop_points", 1), ("times fewer multiply-adds", "macs_ratio", 1),
-            ("times as fast", "latency_ratio", 2), ("energy, times less (simulated)", "energy_ratio", 2),
-            ("imbalance (1: none)", "imbalance", 2),
-        ],
-        bold=("latency_ratio",),
-    )  # fmt: skip
-
-
-def separable_table() -> Any:
-    """A first layer of convolutions, whole and taken apart (claim B4); heads left out by frame."""
-    return gathered(
-        read("sparsity.separable"),
-        {"stem": "first layer"},
-        [
-            ("times fewer parameters", "parameters_ratio", 1), ("times fewer multiply-adds", "macs_ratio", 1),
-            ("times as fast", "latency_ratio", 2), ("right (%)", "accuracy", 1),
-            ("ordinary (%)", "accuracy_ordinary", 1),
-        ],
-        bold=("latency_ratio",),
-    )  # fmt: skip
-
-
-def block_table() -> Any:
-    """Our block kernel against the best dense product of the same precision."""
-    return gathered(
-        read("sparsity.block"),
-        {"precision": "precision", "size": "rows and columns", "density": "blocks there"},
-        [
-            ("times as fast as the best dense", "latency_ratio", 2),
-            ("times fewer multiply-adds", "macs_ratio", 1),
-        ],
-        lambda key, value: f"{100 * value:.0f} %" if key == "density" else value,
-        bold=("latency_ratio",),
-    )
-
-
-def fallback_table() -> Any:
-    """The live loop on this machine's own clock, with other programs beside it (claim C11)."""
-    rows = read("sparsity.fallback")
-    return gathered(
-        rows,
-        {"variant": "the camera sees", "load": "programs beside it"},
-        [
-            ("p99 / objective: ours", "p99_over_objective", 2),
-            ("without the fallback", "p99_without_over_objective", 2),
-            ("gate alone", "p99_gate_over_objective", 2),
-            ("dense after a breach", "p99_breach_over_objective", 2),
-            ("always dense", "p99_dense_over_objective", 2),
-            ("seconds held by ours (%)", "seconds_held_percent", 0),
-        ],
-        lambda key, value: VARIANTS.get(value, value),
-        bold=("p99_over_objective",),
-    )  # fmt: skip
-
-
-def enhance_table() -> Any:
-    """Twice the resolution, everything or only what changed (claims C10, C17)."""
-    return gathered(
-        read("sparsity.enhance"),
-        {"method": "computed"},
-        [
-            ("dB, everything", "psnr_dense", 2), ("dB", "psnr", 2), ("dB lost", "psnr_drop_db", 2),
-            ("patches (%)", "tokens_kept_percent", 0), ("times as fast, p50", "latency_ratio", 1),
-            ("p95", "p95_ratio", 1), ("energy, times less (simulated)", "energy_ratio", 1),
-        ],
-        lambda key, value: {"dynamic": "what changed", "dense": "everything"}.get(value, value),
-        bold=("latency_ratio",),
-    )  # fmt: skip
-
-
-def tracking_table() -> Any:
-    """Frames without the object: what changes against a crop round its last place (claim C15)."""
-    return gathered(
-        read("sparsity.tracking"),
-        {"tokens": "tokens", "variant": "the camera sees"},
-        [
-            ("lost by what changes (%)", "lost_dynamic", 1), ("lost by cropping (%)", "lost_cropping", 1),
-            ("the one over the other", "lost_ratio", 2),
-        ],
-        lambda key, value: VARIANTS.get(value, value),
-        bold=("lost_ratio",),
     )  # fmt: skip

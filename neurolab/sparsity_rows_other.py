@@ -1,0 +1,124 @@
+"""Chapter 6's other results: attention, exits, experts, kernels, the live loop, other work. None is typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.display import Markdown
+
+from neurolab.measurements import read
+from neurolab.sparsity_rows import NOT_YET, VARIANTS, gathered
+
+
+def topk_table() -> Any:
+    """Exact top-k attention, and what was tried beside it, against the fused dense one."""
+    rows = [*read("sparsity.topk"), *read("sparsity.attention")]
+    return gathered(
+        rows,
+        {"method": "attention", "tokens": "tokens", "k": "keys kept"},
+        [
+            ("times fewer multiply-adds", "operations_ratio", 1), ("times as fast", "latency_ratio", 2),
+            ("error (% of the answer)", "error_percent", 1), ("seconds to compile", "compile_seconds", 1),
+        ],
+        lambda key, value: str(value).replace("_", " ") if key == "method" else value,
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def experts_table() -> Any:
+    """A mixture of experts against a dense network with as many parameters (claim C16)."""
+    return gathered(
+        read("sparsity.moe"),
+        {"experts": "experts"},
+        [
+            ("right (%)", "accuracy", 1), ("dense, as many parameters (%)", "accuracy_dense", 1),
+            ("points lost", "accuracy_drop_points", 1), ("times fewer multiply-adds", "macs_ratio", 1),
+            ("times as fast", "latency_ratio", 2), ("energy, times less (simulated)", "energy_ratio", 2),
+            ("imbalance (1: none)", "imbalance", 2),
+        ],
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def separable_table() -> Any:
+    """A first layer of convolutions, whole and taken apart (claim B4); heads left out by frame."""
+    return gathered(
+        read("sparsity.separable"),
+        {"stem": "first layer"},
+        [
+            ("times fewer parameters", "parameters_ratio", 1), ("times fewer multiply-adds", "macs_ratio", 1),
+            ("times as fast", "latency_ratio", 2), ("right (%)", "accuracy", 1),
+            ("ordinary (%)", "accuracy_ordinary", 1),
+        ],
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def block_table() -> Any:
+    """Our block kernel against the best dense product of the same precision."""
+    return gathered(
+        read("sparsity.block"),
+        {"precision": "precision", "size": "rows and columns", "density": "blocks there"},
+        [
+            ("times as fast as the best dense", "latency_ratio", 2),
+            ("times fewer multiply-adds", "macs_ratio", 1),
+        ],
+        lambda key, value: f"{100 * value:.0f} %" if key == "density" else value,
+        bold=("latency_ratio",),
+    )
+
+
+def fallback_table() -> Any:
+    """The live loop on this machine's own clock, with other programs beside it (claim C11)."""
+    rows = read("sparsity.fallback")
+    return gathered(
+        rows,
+        {"variant": "the camera sees", "load": "programs beside it"},
+        [
+            ("p99 / objective: ours", "p99_over_objective", 2),
+            ("without the fallback", "p99_without_over_objective", 2),
+            ("gate alone", "p99_gate_over_objective", 2),
+            ("dense after a breach", "p99_breach_over_objective", 2),
+            ("always dense", "p99_dense_over_objective", 2),
+            ("seconds held by ours (%)", "seconds_held_percent", 0),
+        ],
+        lambda key, value: VARIANTS.get(value, value),
+        bold=("p99_over_objective",),
+    )  # fmt: skip
+
+
+def enhance_table() -> Any:
+    """Twice the resolution, everything or only what changed (claims C10, C17)."""
+    return gathered(
+        read("sparsity.enhance"),
+        {"method": "computed"},
+        [
+            ("dB, everything", "psnr_dense", 2), ("dB", "psnr", 2), ("dB lost", "psnr_drop_db", 2),
+            ("patches (%)", "tokens_kept_percent", 0), ("times as fast, p50", "latency_ratio", 1),
+            ("p95", "p95_ratio", 1), ("energy, times less (simulated)", "energy_ratio", 1),
+        ],
+        lambda key, value: {"dynamic": "what changed", "dense": "everything"}.get(value, value),
+        bold=("latency_ratio",),
+    )  # fmt: skip
+
+
+def tracking_table() -> Any:
+    """Frames without the object: what changes against a crop round its last place (claim C15)."""
+    return gathered(
+        read("sparsity.tracking"),
+        {"tokens": "tokens", "variant": "the camera sees"},
+        [
+            ("lost by what changes (%)", "lost_dynamic", 1), ("lost by cropping (%)", "lost_cropping", 1),
+            ("the one over the other", "lost_ratio", 2),
+        ],
+        lambda key, value: VARIANTS.get(value, value),
+        bold=("lost_ratio",),
+    )  # fmt: skip
+
+
+def exit_explorer() -> Any:
+    """Early exit at every threshold: mean cost and tail beside what is lost."""
+    rows = read("sparsity.exit_sweep")
+    if not rows:
+        return Markdown(NOT_YET)
+    return Markdown(NOT_YET)

@@ -1,0 +1,259 @@
+"""Chapter 6's sentences that carry a result: figures from rows, conclusions that turn with the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+
+from neurolab.benchmark import Ratio
+from neurolab.guess import Guess
+from neurolab.measurements import Measurement, read, sentence
+from neurolab.quantization_rows import spread, values
+from neurolab.sparsity_rows import MECHANISMS, NOT_YET, VARIANTS, median
+
+HIDING = {"more than twice as fast": 2.0, "a little faster": 1.03, "as fast as before": 0.97, "slower": 0.0}
+"""What a reader may guess, and how many times as fast that is at least."""
+
+SIDE, KEPT = 64, 32
+
+
+def _headline(side: int = SIDE, method: str = "dynamic") -> list[Measurement]:
+    return read("sparsity.video", method=method, side=side)
+
+
+def baseline_sentence() -> Any:
+    """How good the dense network is."""
+    rows = _headline(method="dense")
+    if not rows:
+        return Markdown(NOT_YET)
+    return sentence(
+        "On {scenes:,} scenes that it was not trained on the network names **{right} %** of the digits "
+        "rightly, and is {away} pixels off (trained from {n} seeds).",
+        *rows,
+        right=spread(values(rows, "accuracy"), 1),
+        away=spread(values(rows, "tracking_error"), 1),
+        n=len(rows),
+    )
+
+
+def now_sentence(found: Mapping[str, Ratio], part: float) -> Any:
+    """What was timed while the chapter ran: hidden, packed, packed with choosing."""
+    hidden, packed, choosing = found.values()
+    said = (
+        "as fast as"
+        if abs(hidden.median - 1) < 0.03
+        else "faster than"
+        if hidden.median > 1
+        else "slower than"
+    )
+    return sentence(
+        "With {part:.0f} % of the multiply-adds, **{macs:.0f} times** fewer, the packed clip is "
+        "**{packed:.1f} times** as fast, and {choosing:.1f} times with the choosing. Hidden behind a mask "
+        "it is {said} with all tokens ({hidden:.2f} times as fast).",
+        part=part,
+        macs=100 / part,
+        packed=packed.median,
+        choosing=choosing.median,
+        hidden=hidden.median,
+        said=said,
+    )
+
+
+def floor_sentence(curve: Mapping[str, np.ndarray]) -> Any:
+    """What is left of the time with a single token."""
+    return sentence(
+        "A clip with all tokens takes {all:.1f} ms here. With a single one {macs:.1f} % of the "
+        "multiply-adds are left, and **{time:.0f} %** of the time.",
+        all=float(curve["milliseconds"][0]),
+        macs=float(curve["macs"][0]),
+        time=float(curve["packed"][0]),
+    )
+
+
+def video_sentence() -> Any:
+    """The headline: operations and time beside each other, and what it costs in accuracy."""
+    rows = _headline()
+    if not rows:
+        return Markdown(NOT_YET)
+    lost, low = (median(rows, f"accuracy_drop_points{end}") for end in ("", "_high"))
+    text = (
+        f"{median(rows, 'flops_ratio'):.1f} times fewer multiply-adds are "
+        f"**{median(rows, 'latency_ratio'):.1f} times** less time at the median and "
+        f"{median(rows, 'p95_ratio'):.1f} times at the 95th percentile, for {lost:.2f} points of accuracy "
+        f"(at most {low:.2f}, with 95 % confidence)"
+    )
+    large = _headline(128)
+    if large:
+        text += (
+            f". With frames twice as large, of 1,024 tokens, {median(large, 'flops_ratio'):.1f} times fewer "
+            f"multiply-adds are **{median(large, 'latency_ratio'):.1f} times** less time"
+        )
+    fixed = _headline(method="static")
+    if fixed:
+        text += (
+            f". A fixed pattern of as many tokens loses {median(fixed, 'accuracy_drop_points'):.1f} points"
+        )
+    return sentence("{text}.", *rows, text=text)
+
+
+def stress_sentence() -> Any:
+    """Where the choice of what changes suffers most."""
+    rows = read("sparsity.stress", method="dynamic")
+    if not rows:
+        return Markdown(NOT_YET)
+    lost = {
+        v: median([r for r in rows if r.setting["variant"] == v], "accuracy_drop_points") or 0.0
+        for v in {r.setting["variant"] for r in rows}
+    }
+    worst = max(lost, key=lambda v: lost[v])
+    best = min(lost, key=lambda v: lost[v])
+    gain = (
+        f"; where {VARIANTS[best]} it is {-lost[best]:.1f} points better than dense"
+        if lost[best] < -0.5
+        else ""
+    )
+    return sentence(
+        "It suffers most where {worst}: **{lost:.1f} points** below the dense network{gain}.",
+        *rows,
+        worst=VARIANTS[worst],
+        lost=lost[worst],
+        gain=gain,
+    )
+
+
+def mechanisms_sentence() -> Any:
+    """Which way of choosing is best at the chapter's number of tokens, and which is fastest."""
+    rows = [r for r in read("sparsity.mechanism", tokens=KEPT) if r.setting["mechanism"] != "dense"]
+    if not rows:
+        return Markdown(NOT_YET)
+    here = {
+        m: [r for r in rows if r.setting["mechanism"] == m] for m in {r.setting["mechanism"] for r in rows}
+    }
+    right = {m: median(found, "accuracy") or 0.0 for m, found in here.items()}
+    fast = {m: median(found, "latency_ratio") or 0.0 for m, found in here.items()}
+    best, quick = max(right, key=lambda m: right[m]), max(fast, key=lambda m: fast[m])
+    text = (
+        f"With {KEPT} tokens **{MECHANISMS.get(best, best)}** is the best choice, with {right[best]:.1f} % "
+        "right"
+    )
+    text += f" at {fast[best]:.1f} times the speed of dense"
+    if quick != best:
+        text += (
+            f"; {MECHANISMS.get(quick, quick)} is the fastest ({fast[quick]:.1f} times), with "
+            f"{right[quick]:.1f} %"
+        )
+    if "attention" in right and best != "attention":
+        macs = median(here["attention"], "flops_ratio") or 0.0
+        text += (
+            f". The network's own attention has {right['attention']:.1f} % right, but having paid for a "
+            f"whole layer it saves {macs:.1f} times the multiply-adds and is {fast['attention']:.1f} times "
+            "as fast"
+        )
+    return sentence("{text}.", *rows, text=text)
+
+
+def topk_sentence() -> Any:
+    """Claim C7: exact top-k in operations and in time; and the best of the others."""
+    rows = [r for r in read("sparsity.topk") if r.setting["tokens"] >= 1024]
+    if not rows:
+        return Markdown(NOT_YET)
+    time, saved = median(rows, "latency_ratio") or 0.0, median(rows, "operations_ratio") or 0.0
+    how = f"{1 / time:.1f} times **slower** than" if time < 1 else f"{time:.1f} times as fast as"
+    text = (
+        f"From 1,024 tokens on, exact top-k attention does {saved:.1f} times fewer multiply-adds, and is "
+        f"{how} the "
+    )
+    text += "fused dense one. To choose the best keys it has to compute all N x N scores first"
+    others = [
+        r for r in read("sparsity.attention") if r.setting["tokens"] >= 1024 and "latency_ratio" in r.figures
+    ]
+    if others:
+        best = max(others, key=lambda r: r.figures["latency_ratio"])
+        text += (
+            ". What does pay is to choose without looking at all scores: "
+            f"{str(best.setting['method']).replace('_', ' ')} is up to {best.figures['latency_ratio']:.1f} "
+            f"times as fast at {best.setting['tokens']:,} tokens"
+        )
+    return sentence("{text}.", *rows, text=text)
+
+
+def exit_sentence() -> Any:
+    """Claim A21: mean, median and tail of the cost with early exit."""
+    rows = read("sparsity.early_exit")
+    if not rows:
+        return Markdown(NOT_YET)
+    parts = []
+    for row in rows:
+        f = row.figures
+        name = {"assistant": "the assistant", "video": "the video network"}.get(
+            row.setting["model"], row.setting["model"]
+        )
+        text = f"on {name} the mean request costs **{100 * f['mean_cost_ratio']:.0f} %** of what it cost"
+        if "p50_ratio" in f and "p95_ratio" in f:
+            text += (
+                f"(times as fast: {f['p50_ratio']:.2f} at the median, {f['p95_ratio']:.2f} at the 95th "
+                "percentile)"
+            )
+        parts.append(text + f", for {f['accuracy_drop_points']:.2f} points of accuracy")
+    text = "; ".join(parts)
+    return sentence("{text}.", *rows, text=text[0].upper() + text[1:])
+
+
+def experts_sentence() -> Any:
+    """Claim C16: energy, and what a mixture is in time."""
+    rows = read("sparsity.moe")
+    if not rows:
+        return Markdown(NOT_YET)
+    energy, time = median(rows, "energy_ratio"), median(rows, "latency_ratio")
+    text = (
+        f"Against a dense network with as many parameters a mixture takes {energy:.2f} times less energy "
+        "(by the "
+    )
+    text += "model that counts operations and bytes)"
+    if time is not None:
+        text += (
+            f", and is **{time:.2f} times** as fast: each expert has few tokens, and many small products "
+            "are slow"
+        )
+        text += " ones" if time < 1.5 else ""
+    return sentence("{text}.", *rows, text=text)
+
+
+def separable_sentence() -> Any:
+    """Claim B4 in operations, parameters and time."""
+    rows = read("sparsity.separable")
+    if not rows:
+        return Markdown(NOT_YET)
+    macs, parameters, time = (
+        median(rows, f"{key}_ratio") or 0.0 for key in ("macs", "parameters", "latency")
+    )
+    return sentence(
+        "Taken apart, the first layer has {parameters:.1f} times fewer parameters and does {macs:.1f} "
+        "times fewer multiply-adds; the clock says **{time:.1f} times** as fast.",
+        *rows,
+        parameters=parameters,
+        macs=macs,
+        time=time,
+    )
+
+
+def reveal_faster(guess: Guess) -> Any:
+    """The first guess beside the measurement."""
+    rows = _headline()
+    found = median(rows, "latency_ratio")
+    if found is None:
+        return Markdown(NOT_YET)
+    macs = median(rows, "flops_ratio")
+    return guess.reveal(round(found, 1), f"With {macs:.1f} times fewer multiply-adds, choosing included.")
+
+
+def reveal_hiding(guess: Guess) -> Any:
+    """The second guess beside the measurement."""
+    found = median(read("sparsity.mask", tokens=KEPT), "latency_ratio")
+    if found is None:
+        return Markdown(NOT_YET)
+    answer = next(said for said, least in HIDING.items() if found >= least)
+    return guess.reveal(answer, f"{found:.2f} times as fast as with all tokens.")

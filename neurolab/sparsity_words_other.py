@@ -1,0 +1,111 @@
+"""Chapter 6's sentences on kernels, on the live loop, and on other work than naming digits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.display import Markdown
+
+from neurolab.live import Live
+from neurolab.measurements import read, sentence
+from neurolab.quantization_rows import spread, values
+from neurolab.sparsity_rows import NOT_YET, median
+
+
+def block_sentence() -> Any:
+    """Our block kernel at a quarter of the blocks, and dense bf16 beside it."""
+    rows = [
+        r for r in read("sparsity.block", density=0.25) if r.setting.get("precision", "float32") == "float32"
+    ]
+    rows = [r for r in rows if r.setting["size"] >= 512 and r.setting.get("columns", 256) == 256]
+    if not rows:
+        return Markdown(NOT_YET)
+    bf16 = [r for r in read("sparsity.map", kernel="bf16") if r.setting["size"] >= 512]
+    other = ""
+    if bf16:
+        fast = values(bf16, "latency_ratio")
+        other = (
+            f"But dense bf16, with every number in it and half the bits, is {min(fast):.1f} to "
+            f"{max(fast):.1f} times as fast as the best dense float32 on this machine: look at the "
+            "precision before you look at the zeros"
+        )
+    return sentence(
+        "With a quarter of the blocks, four times fewer multiply-adds, our kernel is **{ratio} times** as "
+        "fast as the best dense product of the same precision.{other}",
+        *rows,
+        ratio=spread(values(rows, "latency_ratio"), 1),
+        other=other + "." if other else "",
+    )
+
+
+def kernels_sentence() -> Any:
+    """Claim C12: the share of saved operations that becomes time, scattered and in blocks."""
+    rows = read("sparsity.kernels")
+    scattered, blocks = (median(rows, f"{key}_time_share") for key in ("unstructured", "structured"))
+    if scattered is None or blocks is None:
+        return Markdown(NOT_YET)
+    return sentence(
+        "Of the operations that scattered zeros save, **{scattered:.0%}** become time; of those that "
+        "blocks save, **{blocks:.0%}** (medians over sizes, densities and kernels).",
+        *rows,
+        scattered=scattered,
+        blocks=blocks,
+    )
+
+
+def dispatch_sentence() -> Any:
+    """How much the dispatcher loses at worst."""
+    rows = read("sparsity.dispatch")
+    if not rows:
+        return Markdown(NOT_YET)
+    worst = max(values(rows, "worst_slowdown_percent"))
+    return sentence(
+        "Over the whole map the dispatcher is at worst **{worst:.1f} %** slower than dense.",
+        *rows,
+        worst=max(worst, 0.0),
+    )
+
+
+def loop_sentence(held: Live, fixed: Live, breach: Live) -> Any:
+    """The three loops of the chapter on simulated time: late answers, and the tail over the objective."""
+    ours, still, worse = (loop.telemetry.summary() for loop in (held, fixed, breach))
+    return sentence(
+        "With a budget that follows the clock **{ours:.1f} %** of the answers are late; with a fixed "
+        "budget {still:.0f} %; and where every late answer sends the next frames to the dense network, "
+        "{worse:.0f} %, with a 99th percentile of {p99:.1f} objectives instead of {p99_ours:.1f}.",
+        kind="simulated",
+        ours=ours["over_percent"],
+        still=still["over_percent"],
+        worse=worse["over_percent"],
+        p99=worse["p99_over_objective"],
+        p99_ours=ours["p99_over_objective"],
+    )
+
+
+def enhance_sentence() -> Any:
+    """Claim C10: dB lost and time saved."""
+    rows = [r for r in read("sparsity.enhance") if r.setting.get("method", "dynamic") != "dense"]
+    if not rows:
+        return Markdown(NOT_YET)
+    return sentence(
+        "Computing only what changed loses **{lost:.2f} dB** and is **{time:.1f} times** as fast.",
+        *rows,
+        lost=median(rows, "psnr_drop_db") or 0.0,
+        time=median(rows, "latency_ratio") or 0.0,
+    )
+
+
+def tracking_sentence() -> Any:
+    """Claim C15: how often each loses the object."""
+    rows = read("sparsity.tracking")
+    if not rows:
+        return Markdown(NOT_YET)
+    ratios = values(rows, "lost_ratio")
+    won = sum(r < 1 for r in ratios) / len(ratios)
+    return sentence(
+        "What changes loses the object **{ratio:.2f} times** as often as a crop does (median), and {held} "
+        "less often.",
+        *rows,
+        ratio=median(rows, "lost_ratio") or 0.0,
+        held="always" if won == 1 else "never" if won == 0 else "mostly" if won >= 0.5 else "seldom",
+    )
