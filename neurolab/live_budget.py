@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 from neurolab.live_telemetry import Window
 
-FALLBACKS = ("slack", "breach", "none")
+FALLBACKS = ("slack", "none", "breach", "always")
 PAIRS = 3  # frames that both paths have seen, the last ones
 
 
@@ -67,7 +67,8 @@ class Policy:
     all is well, one of them. margin (0 to 1], window, hold, calm, audit (0: never): see the module's text;
     window, hold, calm and audit in frames. adapt: whether the budget moves at all. fallback: 'slack' as
     above; 'none': the dense path only where the sparse one fails; 'breach': what is often proposed instead,
-    the dense path for the next `hold` frames after any breach by the sparse one, to compare with.
+    the dense path for the next `hold` frames after any breach by the sparse one, to compare with; 'always':
+    the dense path for every frame, to compare with.
     """
 
     objective: float
@@ -163,6 +164,8 @@ class Governor:
         rung = min(self.want, self.affordable()) if p.adapt else self.base
         budget = p.budgets[rung]
         events = ("strained",) if p.adapt and rung < self.want else ()
+        if p.fallback == "always":
+            return Decision("dense", 0)
         if p.fallback == "breach" and self._breach_for:
             self._breach_for -= 1
             return Decision("dense", 0, ("breach dense",))
