@@ -23,7 +23,7 @@ from neurolab.video_net import VideoConfig, VideoTransformer
 SLOTS = video.FRAMES // video.SLOT
 LOOKED_AT = 3  # numbers a tubelet
 WIDTH = 16
-CLIPS, EPOCHS, BATCH, RATE = 3000, 40, 100, 0.01
+CLIPS, EPOCHS, BATCH, RATE = 1500, 40, 50, 0.01
 
 
 def looked_at(frames: Tensor) -> Tensor:
