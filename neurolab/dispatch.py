@@ -2,7 +2,7 @@
 
 `KERNELS` has three dense ones (`DENSE`: MKL, oneDNN, and our block kernel with every block kept) and five
 that skip zeros. `Dispatcher.ready(W, N)` hands out the one to call. It times once for each shape, density and
-kind of zeros, keeps what it found, and stays with MKL unless another is surely faster.
+kind of zeros, keeps what it found, and stays dense unless a sparse kernel is surely faster.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -66,9 +66,13 @@ def ready(name: str, weight: Tensor) -> Kernel:
 
 @dataclass(frozen=True)
 class Choice:
-    """The kernel to call, and how many times faster than MKL it was (low: surely), with what was timed."""
+    """The kernel to call, and how many times faster than the best dense one it was (low: surely).
+
+    seconds: what each kernel's fastest call took.
+    """
 
     kernel: str
+    dense: str
     ratio: float
     low: float
     seconds: dict[str, float]
@@ -84,8 +88,8 @@ class Dispatcher:
     """Profiles once and picks.
 
     file: where what was found is kept as JSON (None: in memory only); what another processor found is not
-    used. margin: how many times faster than MKL a kernel must surely be. deterministic: nothing is timed; a
-    matrix without a kept choice is multiplied by MKL, so every run gives the same numbers.
+    used. margin: how many times faster than dense a sparse kernel must surely be. deterministic: nothing is
+    timed; a matrix without a kept choice is multiplied by MKL, so every run gives the same numbers.
     Timed with the number of threads that torch has at that moment; our own kernels use one.
     """
 
@@ -99,7 +103,7 @@ class Dispatcher:
 
     @staticmethod
     def key(weight: Tensor, columns: int) -> str:
-        """Shared by matrices of one shape, with as many columns, and the same shares of numbers and blocks."""
+        """Shared by matrices of one shape, with as many columns, and like shares of numbers and blocks."""
         numbers, blocks = nonzero(weight)
         R, C = weight.shape
         return f"{R}x{C}x{columns} numbers {numbers:.2f} blocks {blocks:.2f}"
@@ -114,7 +118,7 @@ class Dispatcher:
         key = self.key(weight, columns)
         if key not in self.choices:
             if self.deterministic:
-                return Choice("mkl", 1.0, 1.0, {})
+                return Choice("mkl", "mkl", 1.0, 1.0, {})
             self.choices[key] = profile(weight, columns, self.margin)
             self._keep()
         return self.choices[key]
@@ -145,22 +149,32 @@ def _load(file: Path) -> dict[str, Choice]:
 
 
 def profile(weight: Tensor, columns: int, margin: float = 1.02) -> Choice:
-    """Every kernel timed for a moment, the three fastest in turns with MKL; one of them, or MKL in doubt.
+    """The fastest dense kernel, or a sparse one that is surely faster than it.
 
-    Each call's fastest counts at first, because an interruption only adds; of the second look, which the
-    choice rests on, the lower end of the interval.
+    All are timed for a moment; the two sparse ones that look best then run in turns with the dense one, and
+    the lower end of that interval decides.
     """
     x = torch.randn(weight.shape[1], columns, generator=torch.Generator().manual_seed(0))
-    calls = {name: ready(name, weight) for name in kernels(weight)}
-    seconds = {name: fastest(partial(call, x)) for name, call in calls.items()}
-    best = Choice("mkl", 1.0, 1.0, seconds)
-    for name in sorted(seconds, key=lambda name: seconds[name])[:3]:
-        if name == "mkl" or seconds[name] * margin > seconds["mkl"]:
+    calls = {name: partial(ready(name, weight), x) for name in kernels(weight)}
+    dense = best_dense({name: calls[name] for name in DENSE if name in calls})
+    seconds = {name: fastest(call) for name, call in calls.items()}
+    best = Choice(dense, dense, 1.0, 1.0, seconds)
+    sparse = sorted(seconds.keys() - set(DENSE), key=lambda name: seconds[name])
+    for name in sparse[:2]:
+        if seconds[name] * margin > seconds[dense]:
             continue
-        found = undisturbed(partial(calls[name], x), partial(calls["mkl"], x), blocks=7, calls=8)
+        found = undisturbed(calls[name], calls[dense], blocks=7, calls=8)
         if found.low >= margin and found.median > best.ratio:
-            best = Choice(name, found.median, found.low, seconds)
+            best = Choice(name, dense, found.median, found.low, seconds)
     return best
+
+
+def best_dense(calls: Mapping[str, Callable[[], Any]], turns: int = 15) -> str:
+    """The fastest of `calls`, in turns; each one's fastest call counts, as an interruption only adds."""
+    least = {name: fastest(call, 1) for name, call in calls.items()}
+    for _ in range(turns):
+        least = {name: min(least[name], fastest(call, 1)) for name, call in calls.items()}
+    return min(least, key=lambda name: least[name])
 
 
 def fastest(call: Callable[[], Any], calls: int = 7) -> float:

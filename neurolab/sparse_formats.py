@@ -86,7 +86,9 @@ class Coo(Format):
     def torch(self) -> Tensor:
         """torch's COO tensor."""
         indices = torch.stack([self.rows, self.cols])
-        return torch.sparse_coo_tensor(indices, self.values, self.shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(
+            indices, self.values, self.shape, is_coalesced=True, check_invariants=True
+        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Csr(Format):
         with warnings.catch_warnings():  # torch says that its CSR support is in beta
             warnings.simplefilter("ignore", UserWarning)
             start, cols = self.start.int(), self.cols.int()
-            return torch.sparse_csr_tensor(start, cols, self.values, self.shape)
+            return torch.sparse_csr_tensor(start, cols, self.values, self.shape, check_invariants=True)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Bsr(Format):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             start, cols = self.start.int(), self.cols.int()
-            return torch.sparse_bsr_tensor(start, cols, self.values, self.shape)
+            return torch.sparse_bsr_tensor(start, cols, self.values, self.shape, check_invariants=True)
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,9 @@ class Hybrid(Format):
 
     def torch(self) -> Tensor:
         """torch's hybrid COO tensor: one sparse and one dense dimension."""
-        return torch.sparse_coo_tensor(self.rows[None], self.values, self.shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(
+            self.rows[None], self.values, self.shape, is_coalesced=True, check_invariants=True
+        )
 
 
 FORMATS: dict[str, type[Coo] | type[Csr] | type[Bsr] | type[Hybrid]] = {

@@ -45,8 +45,8 @@ def timed(monkeypatch, seconds, ratios):
     """Clocks that say what the test wants: `seconds` of the first look, `ratios` of the second."""
     names = iter(dispatch.kernels(torch.zeros(64, 64)))
     monkeypatch.setattr(dispatch, "fastest", lambda call: seconds.get(next(names), 9.0))
-    order = sorted(seconds, key=lambda name: seconds[name])
-    asked = iter([name for name in order[:3] if name != "mkl"])
+    monkeypatch.setattr(dispatch, "best_dense", lambda calls: min(calls, key=lambda n: seconds.get(n, 9.0)))
+    asked = iter(sorted(seconds.keys() - set(dispatch.DENSE), key=lambda name: seconds[name]))
     found = {name: Ratio(ratio, low, ratio, 1.0, 1.0) for name, (ratio, low) in ratios.items()}
     monkeypatch.setattr(dispatch, "undisturbed", lambda *a, **k: found[next(asked)])
 
@@ -55,7 +55,7 @@ def test_the_fastest_is_picked_when_it_is_surely_faster(monkeypatch):
     seconds = {"mkl": 1.0, "block": 0.3, "csr": 0.4}
     timed(monkeypatch, seconds, {"block": (3.3, 3.1), "csr": (2.5, 2.4)})
     choice = Dispatcher().choose(pruned(64, 0.25), 32)
-    assert (choice.kernel, choice.ratio, choice.low) == ("block", 3.3, 3.1)
+    assert (choice.kernel, choice.dense, choice.ratio, choice.low) == ("block", "mkl", 3.3, 3.1)
 
 
 def test_in_doubt_it_stays_dense(monkeypatch):
@@ -68,10 +68,23 @@ def test_one_that_looks_slower_is_not_even_looked_at_twice(monkeypatch):
     assert Dispatcher().choose(pruned(64, 0.75), 32).kernel == "mkl"
 
 
+def test_the_fastest_dense_one_is_what_a_sparse_one_must_beat(monkeypatch):
+    timed(monkeypatch, {"mkl": 1.0, "onednn": 0.5, "block": 0.6}, {})
+    choice = Dispatcher().choose(pruned(64, 0.75), 32)
+    assert (choice.kernel, choice.dense, choice.ratio) == ("onednn", "onednn", 1.0)
+
+
+def test_the_fastest_of_turns_is_found():
+    import time
+
+    calls = {"slow": lambda: time.sleep(0.004), "fast": lambda: time.sleep(0.001)}
+    assert dispatch.best_dense(calls, 3) == "fast"
+
+
 def test_it_times_once_and_keeps(monkeypatch, tmp_path):
     looked = []
     monkeypatch.setattr(
-        dispatch, "profile", lambda *a: looked.append(a) or Choice("csr", 2.0, 1.9, {"mkl": 1.0})
+        dispatch, "profile", lambda *a: looked.append(a) or Choice("csr", "mkl", 2.0, 1.9, {"mkl": 1.0})
     )
     file = tmp_path / "kept" / "choices.json"
     first = Dispatcher(file)
@@ -101,7 +114,15 @@ def test_deterministic_times_nothing(monkeypatch):
 def test_what_another_processor_found_is_not_used(tmp_path, monkeypatch):
     file = tmp_path / "choices.json"
     file.write_text(json.dumps({"processor": "abacus", "choices": {}}))
-    kept = {Dispatcher.key(pruned(64, 0.25), 8): {"kernel": "csr", "ratio": 9, "low": 9, "seconds": {}}}
+    kept = {
+        Dispatcher.key(pruned(64, 0.25), 8): {
+            "kernel": "csr",
+            "dense": "mkl",
+            "ratio": 9,
+            "low": 9,
+            "seconds": {},
+        }
+    }
     file.write_text(json.dumps({"processor": "abacus", "choices": kept}))
     assert not Dispatcher(file).choices
     monkeypatch.setattr(dispatch, "processor", lambda: "abacus")
@@ -111,7 +132,7 @@ def test_what_another_processor_found_is_not_used(tmp_path, monkeypatch):
 def test_a_kept_kernel_that_does_not_run_here_gives_way_to_the_dense_one():
     one = Dispatcher()
     weight = torch.eye(20)
-    one.choices[one.key(weight, 3)] = Choice("block", 2.0, 2.0, {})
+    one.choices[one.key(weight, 3)] = Choice("block", "mkl", 2.0, 2.0, {})
     x = torch.randn(20, 3)
     assert torch.equal(one.ready(weight, 3)(x), x)
 
