@@ -236,7 +236,7 @@ def test_costs_are_linear_between_rungs_and_beyond():
         ({"margin": 1.1}, "margin is 1.1"),
         ({"hold": 0}, "hold is 0"),
         ({"audit": 2.5}, "audit is 2.5"),
-        ({"fallback": "always"}, "'always'"),
+        ({"fallback": "never"}, "'never'"),
     ],
 )
 def test_settings_out_of_bounds_are_refused(change, words):
