@@ -238,11 +238,11 @@ def mechanisms_explorer(clip: int = SCENE) -> Any:
     """Tokens x mechanism -> accuracy, multiply-adds and time from the rows, and what is kept of one clip."""
     rows = [r for r in read("sparsity.mechanism") if r.setting.get("side", video.SIDE) == video.SIDE]
     found = by(rows, "mechanism", "tokens")
-    names = [m for m in CHOICES if m != "dense" and any(key[0] == m for key in found)]
+    tokens = sorted({t for m, t in found if m in CHOICES and m != "dense"})
+    names = [m for m in CHOICES if m != "dense" and all((m, t) in found for t in tokens)]
     dense = results.median(read("sparsity.video", method="dense", side=video.SIDE), "accuracy")
-    if not names or dense is None:
+    if len(names) < 2 or len(tokens) < 2 or dense is None:
         return Markdown(results.NOT_YET)
-    tokens = sorted({t for m, t in found if m in names and all((name, t) in found for name in names)})
     lines: dict[str, Any] = {"names": [results.MECHANISMS[m] for m in names], "dense": np.full(2, dense)}
     for m in names:
         here = sorted(t for name, t in found if name == m)

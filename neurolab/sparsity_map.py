@@ -77,7 +77,7 @@ def _words(shown: dict[str, Any], where: str, pattern: str) -> str:
         return "Nothing measured here yet: press the button"
     ours = int((shown["best"] == 1).sum())
     return (
-        f"On {where} machine, zeros {pattern}: a sparse kernel wins in {won} of {all_} fields, "
+        f"On {'your' if where == YOURS else where} machine, zeros {pattern}: a sparse kernel wins in {won} of {all_} fields, "
         f"our block kernel in {ours}"
     )
 

@@ -1,0 +1,484 @@
+"""Chapter 6's pictures, explorers, tables and sentences: they draw what is computed and say what rows say."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from neurolab import crossover, learned_gate, sparsity, video, video_net
+from neurolab import sparsity_charts as charts
+from neurolab import sparsity_clock as watch
+from neurolab import sparsity_explorers as ex
+from neurolab import sparsity_map as kernels
+from neurolab import sparsity_pictures as pictures
+from neurolab import sparsity_rows as results
+from neurolab import sparsity_rows_other as more
+from neurolab import sparsity_words as words
+from neurolab import sparsity_words_other as further
+from neurolab.benchmark import Ratio
+from neurolab.explore import Choice, Explorer, Steps, exercise_corners
+from neurolab.guess import Guess
+from neurolab.live_telemetry import Record
+from neurolab.measurements import append, row
+from neurolab.sparsity_rows import NOT_YET
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors: a second thread would only wait."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """Shipped rows of our own: a function that writes some."""
+    monkeypatch.setattr("neurolab.measurements.shipped", lambda: tmp_path)
+    return lambda *rows: append(rows, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    """A network of one small layer, and a gate, with chance weights."""
+    torch.manual_seed(3)
+    made = video_net.VideoTransformer(video_net.VideoConfig(width=32, layers=2, heads=2, hidden=32)).eval()
+    with torch.no_grad():
+        made.readout.normal_()
+    return made, learned_gate.Gate().eval()
+
+
+@pytest.fixture
+def nets(untrained, monkeypatch):
+    """The chapter with networks that nobody trained."""
+    monkeypatch.setattr(ex, "net", lambda name: untrained[0])
+    monkeypatch.setattr(watch, "net", lambda name: untrained[0])
+    monkeypatch.setattr(learned_gate, "load", lambda *_: untrained[1])
+    ex._watched.cache_clear()
+    yield untrained[0]
+    ex._watched.cache_clear()
+
+
+# ---- what explorers compute -----------------------------------------------------------------------------
+
+
+def test_windows_are_the_scene_as_it_goes_on():
+    frames, centres, digit = ex.windows("usual", seed=5, times=4)
+    scene = video.scene(5, split="test")
+    assert digit == scene.digit
+    for t in range(4):
+        assert frames[t].equal(scene.frames(t, video.FRAMES))
+        assert centres[t] == scene.centre(t + video.FRAMES - 1)
+
+
+@pytest.mark.parametrize("name", list(ex.CHOICES))
+def test_each_mechanism_answers_from_the_tokens_that_it_names(nets, name):
+    frames = video.clips([5], split="test").frames
+    with torch.inference_mode():
+        seen, keep = ex.CHOICES[name](frames, 32)
+        assert (keep.sort(1).values == keep).all()
+        assert keep.shape[1] == (256 if name == "dense" else keep.shape[1])
+        assert name in ("dense", "threshold") or keep.shape[1] == 32
+        if name != "attention":  # whose first layer sees everything
+            torch.testing.assert_close(seen.digit, nets(frames, keep).digit)
+    assert keep.shape[1] <= 32 or name == "dense"
+
+
+def test_the_first_picture_shows_the_last_frame_and_the_tokens_of_its_slot(nets):
+    found = ex.watched("one digit moves", "what changes", 9)
+    frames, centres, _ = ex.windows("usual")
+    assert np.array_equal(found["frame"], (frames[9, -1].clamp(0, 1) * 63).round().numpy())
+    keep = sparsity.keep_top(sparsity.change(frames[9:10]), ex.KEPT)[0]
+    last = {int(k) - 192 for k in keep if k >= 192}  # the last slot's 64 tubelets
+    assert {int(i) for i in np.flatnonzero(found["veil"] == 0)} == last
+    assert found["true x"][0] == pytest.approx(centres[9][0] - 0.5, abs=0.01)
+    assert found["p"].sum() == pytest.approx(100, abs=1)
+    with torch.inference_mode():
+        seen = nets(frames[9:10], keep[None])
+    assert found["said y"][0] == pytest.approx(float(seen.centre[0, 1]) - 0.5, abs=0.01)
+    assert found["p"].argmax() == int(seen.digit.argmax())
+
+
+def test_nothing_is_veiled_where_everything_is_computed(nets):
+    found = ex.watched("nothing moves", "everything", 0)
+    assert found["veil"].sum() == 0
+    assert found["share"].tolist() == [100, 100]
+    assert "everything computed" in found["words"]
+
+
+def test_the_bars_are_those_of_the_rows(nets, store):
+    without = ex.watched("one digit moves", "what changes", 0)
+    assert without["text"][0] == "not measured yet"
+    for seed, ratio in enumerate((3.0, 4.0, 5.0)):
+        store(mechanism("change", 32, 97.0, ratio, seed=seed))
+    found = ex.watched("one digit moves", "what changes", 0)
+    assert found["share"][0] == pytest.approx(25)
+    macs = [sum(video_net.macs(nets.config, n).values()) for n in (32, 256)]
+    assert found["share"][1] == pytest.approx(100 * macs[0] / macs[1])
+    assert found["text"] == ["25%", f"{found['share'][1]:.0f}%"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [(("a cat", "everything", 0), "scene is 'a cat'"), (("nothing moves", "half", 0), "way is 'half'"),
+     (("nothing moves", "everything", 24), "t is 24")],
+)  # fmt: skip
+def test_other_settings_are_refused(setting, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        ex.watched(*setting)
+
+
+def test_threshold_and_budget_keep_what_the_package_keeps(nets):
+    frames = video.clips([31], variant="jitter", split="test").frames
+    scores = sparsity.change(frames)
+    for threshold, budget in ((0.0, 8), (0.05, 64), (0.4, 256)):
+        found = ex.gated("the camera shakes", 31, threshold, budget)
+        keep = sparsity.choose(scores, budget, threshold)
+        n = keep.shape[1]
+        assert found["words"].startswith(f"the camera shakes: {n} of 256 tokens")
+        assert ("the budget decides" in found["words"]) == (n == budget)
+        assert found["kept x"].tolist() == [1, n]
+        assert found["change"][n - 1] >= max(threshold, ex.FLOOR)
+        assert n == budget or found["change"][n] <= max(threshold, ex.FLOOR) + 1e-3
+        assert int(nets(frames, keep).digit.argmax()) == int(found["words"].split("says ")[1][0])
+
+
+def test_the_six_stills_are_one_moment(nets):
+    found = ex.stills(time=4)
+    assert found["names"] == list(results.VARIANTS.values())
+    for name, variant in ex.VARIANTS.items():
+        frame = video.scene(ex.SCENE, variant=variant, split="test").frames(4, 1)[0]
+        assert np.array_equal(found[name], (frame.clamp(0, 1) * 63).round().numpy())
+
+
+def test_every_explorer_that_computes_holds_at_its_corners(nets):
+    assert list(ex.VARIANTS.values()) == list(results.VARIANTS)
+    assert set(ex.VARIANTS.values()) == set(video.VARIANTS)
+    explorers = [
+        Explorer(
+            ex.watched, pictures.watch,
+            {"t": Steps(0, ex.TIMES - 1, play=6), "scene": Choice(*list(ex.VARIANTS)[:3]),
+             "way": Choice(*ex.WAYS)}, pictures.WATCH_CHANGES, alt="a",
+        ),
+        Explorer(
+            ex.gated, pictures.gated,
+            {"scene": Choice("one digit moves", "nothing moves"), "clip": Choice(12, 5),
+             "threshold": Choice(0.0, 0.4), "budget": Choice(8, 256)}, pictures.GATED_CHANGES, alt="a",
+        ),
+        Explorer(ex.stills, pictures.frames, alt="a"),
+    ]  # fmt: skip
+    for explorer in explorers:
+        assert exercise_corners(explorer) >= 1
+
+
+def test_fewer_tokens_are_timed_and_counted(nets):
+    found = watch.costs_now((1, 64, 256), rounds=3)
+    assert found["macs"][2] == pytest.approx(100)
+    assert found["macs"][0] < found["macs"][1] < 30
+    assert found["packed"][0] < found["packed"][2]
+    assert found["masked"][0] > found["packed"][0]
+    assert found["milliseconds"][0] > 0
+
+
+def test_a_live_loop_is_drawn_from_its_first_answers():
+    first = Record(3, 0.12, "answered", "sparse", budget=32, latency=0.004)
+    records = [first, dataclasses.replace(first, frame=4, budget=24, latency=0.006)]
+    records += [Record(4, 0.16, "thought again", "dense", latency=0.02), Record(5, 0.2, "passed over")]
+    found = watch.live_shown(records, 0.005)
+    assert found["frame"].tolist() == [3, 4]
+    assert found["latency"].tolist() == pytest.approx([4, 6])
+    assert found["budget"].tolist() == [32, 24]
+    assert (found["dense x"].tolist(), found["dense y"].tolist()) == ([4], [20])
+    drawn = charts.timeline(found)
+    assert [trace.name for trace in drawn.data][1] == "objective"
+    assert list(drawn.data[1].y) == [5, 5]
+
+
+# ---- rows -----------------------------------------------------------------------------------------------
+
+
+def made(name, setting, kind="measured", **figures):
+    return row(f"sparsity.{name}", 6, setting, figures, kind=kind, command="x")
+
+
+def mechanism(name, tokens, accuracy, ratio, seed=0):
+    setting = {"mechanism": name, "tokens": tokens, "seed": seed, "side": 64}
+    figures = {"latency_ratio": ratio, "p95_ratio": 0.9 * ratio, "p99_ratio": 0.8 * ratio}
+    return made("mechanism", setting, accuracy=accuracy, flops_ratio=2 * ratio, **figures)
+
+
+def headline(method, accuracy, ratio=1.0, seed=0, side=64):
+    setting = {"method": method, "budget": 0.125, "background": "still", "seed": seed, "side": side}
+    lost = 96.0 - accuracy
+    return made(
+        "video", setting, accuracy=accuracy, accuracy_drop_points=lost, accuracy_drop_points_low=lost - 0.2,
+        accuracy_drop_points_high=lost + 0.2, tracking_error=1.5, flops_ratio=10.0, latency_ratio=ratio,
+        p95_ratio=0.9 * ratio, tokens_kept_percent=12.5, scenes=6400,
+    )  # fmt: skip
+
+
+def stress(variant, lost, method="dynamic"):
+    setting = {"variant": variant, "method": method, "seed": 0}
+    return made("stress", setting, accuracy=90 - lost, accuracy_dense=90.0, accuracy_drop_points=lost)
+
+
+def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
+    for show in (
+        results.training_picture, results.video_table, results.stress_table, results.mechanisms_table,
+        ex.mechanisms_explorer, more.topk_table, more.exit_explorer, more.experts_table,
+        more.separable_table, more.block_table, more.fallback_table, more.enhance_table, more.tracking_table,
+        words.baseline_sentence, words.video_sentence, words.stress_sentence, words.mechanisms_sentence,
+        words.topk_sentence, words.exit_sentence, words.experts_sentence, words.separable_sentence,
+        further.block_sentence, further.kernels_sentence, further.dispatch_sentence,
+        further.enhance_sentence, further.tracking_sentence,
+    ):  # fmt: skip
+        assert show().data == NOT_YET, show.__name__
+    guess = Guess("sparsity.faster", "?", low=0.5, high=16, step=0.5)
+    assert words.reveal_faster(guess).data == NOT_YET
+    hiding = Guess("sparsity.hiding", "?", choices=list(words.HIDING))
+    assert words.reveal_hiding(hiding).data == NOT_YET
+
+
+def test_a_table_gathers_seeds_leaves_out_what_nobody_has_and_keeps_the_order(store):
+    rows = [mechanism("change", 32, 96.0, 4.0), mechanism("change", 8, 90.0, 6.0)]
+    rows += [mechanism("change", 32, 97.0, 5.0, seed=1), mechanism("static", 32, 40.0, 4.5)]
+    store(*rows)
+    lines = results.mechanisms_table().data.splitlines()
+    assert lines[0] == (
+        "| chosen by | tokens | right (%) | times fewer multiply-adds | times as fast, p50 | p95 | p99 |"
+    )
+    assert [line.split("|")[1:3] for line in lines[2:5]] == [
+        [" what changes ", " 8 "], [" what changes ", " 32 "], [" a fixed pattern ", " 32 "]
+    ]  # fmt: skip
+    assert lines[3].split("|")[3].strip() == "96.5 (96.0 to 97.0)"
+    assert lines[3].split("|")[5].strip() == "**4.5 (4.0 to 5.0)**"
+
+
+def test_the_headline_is_a_line_a_method_and_a_size(store):
+    store(headline("dynamic", 95.5, 4.0), headline("dense", 96.0), headline("dynamic", 95.0, 5.0, seed=1))
+    store(headline("dynamic", 97.0, 12.0, side=128), headline("static", 60.0, 4.2))
+    lines = results.video_table().data.splitlines()[2:6]
+    assert [line.split("|")[1:3] for line in lines] == [
+        [" 64 x 64 ", " dense "], [" 64 x 64 ", " a fixed pattern "], [" 64 x 64 ", " what changes "],
+        [" 128 x 128 ", " what changes "],
+    ]  # fmt: skip
+    assert "| **4.5 (4.0 to 5.0)** |" in lines[2]
+    said = words.video_sentence().data
+    assert "10.0 times fewer multiply-adds are **4.5 times** less time" in said
+    assert "0.75 points of accuracy (at most 0.95" in said
+    assert "multiply-adds are **12.0 times** less time" in said
+    assert "A fixed pattern of as many tokens loses 36.0 points" in said
+    assert "**96.0 %** of the digits" in words.baseline_sentence().data
+
+
+def test_the_worst_scene_is_named(store):
+    store(stress("noise", 4.0), stress("flicker", 0.1), stress("jitter", 1.0), stress("noise", 20, "static"))
+    said = words.stress_sentence().data
+    assert "where the sensor is noisy: **4.0 points**" in said
+    assert "better than dense" not in said
+    lines = results.stress_table().data.splitlines()
+    assert lines[2] == "| the light flickers | 90.0 |  | 89.9 | **0.1** |"
+    assert lines[3] == "| the sensor is noisy | 90.0 | 70.0 | 86.0 | **4.0** |"
+    store(stress("still", -2.0))
+    assert "where nothing moves it is 2.0 points better than dense" in words.stress_sentence().data
+
+
+def test_the_best_mechanism_and_the_fastest_are_named(store):
+    store(mechanism("change", 32, 96.0, 4.0), mechanism("static", 32, 40.0, 4.5))
+    store(mechanism("attention", 32, 95.0, 2.0), mechanism("gate", 64, 99.0, 3.0))
+    said = words.mechanisms_sentence().data
+    assert "**what changes** is the best choice, with 96.0 % right at 4.0 times" in said
+    assert "a fixed pattern is the fastest (4.5 times), with 40.0 %" in said
+    assert "saves 4.0 times the multiply-adds and is 2.0 times as fast" in said
+
+
+def test_the_explorer_of_mechanisms_shows_what_rows_hold(nets, store):
+    for tokens in (16, 32):
+        for name, right in (("change", 96.0), ("static", 40.0)):
+            store(mechanism(name, tokens, right + tokens / 16, 64 / tokens))
+    store(mechanism("gate", 32, 97.0, 3.0))
+    assert ex.mechanisms_explorer().data == NOT_YET  # the dense network's accuracy is not there
+    store(headline("dense", 99.0))
+    explorer = ex.mechanisms_explorer()
+    result, said = explorer.result(mechanism="a fixed pattern", kept=16)
+    assert said.startswith("A fixed pattern, 16 tokens: 41.0 % right (+58.0 points lost), 8.0 times fewer")
+    assert result["share"].tolist() == pytest.approx([100 / 3.6, 25, 12.5])
+    assert result["what changes y"].tolist() == [97.0, 98.0]
+    grid = sparsity.static_pattern(256, 16)
+    assert (result["veil"] == 0).sum() == (grid >= 192).sum()
+    assert exercise_corners(explorer) >= 4
+
+
+def test_top_k_is_slower_or_faster_as_rows_say(store):
+    def topk(time, tokens=1024):
+        setting = {"tokens": tokens, "k": 64, "method": "compiled"}
+        return made("topk", setting, operations_ratio=4.0, latency_ratio=time)
+
+    store(topk(0.25), topk(9.0, tokens=256))
+    assert "is 4.0 times **slower** than the fused dense one" in words.topk_sentence().data
+    assert "What does pay" not in words.topk_sentence().data
+    store(made("attention", {"tokens": 1024, "k": 64, "method": "shared_keys"}, latency_ratio=3.0))
+    assert "shared keys is up to 3.0 times as fast at 1,024 tokens" in words.topk_sentence().data
+    store(topk(2.0))
+    assert "is 2.0 times as fast as the fused dense one" in words.topk_sentence().data
+    assert "| shared keys | 1024 | 64 |  | **3.00** |" in more.topk_table().data
+
+
+@pytest.mark.parametrize(("ratio", "answer"), [(2.5, 0), (1.2, 1), (1.0, 2), (0.9, 3)])
+def test_the_second_guess_is_revealed_by_the_row_of_masking(store, ratio, answer):
+    store(made("mask", {"tokens": 32}, latency_ratio=ratio), made("mask", {"tokens": 64}, latency_ratio=7.0))
+    guess = Guess("sparsity.hiding", "?", choices=list(words.HIDING))
+    assert words.reveal_hiding(guess).value == list(words.HIDING)[answer]
+
+
+def test_the_first_guess_is_revealed_by_the_median_of_the_seeds(store):
+    store(*(headline("dynamic", 95.5, ratio, seed=seed) for seed, ratio in enumerate((3.0, 4.26, 9.0))))
+    assert words.reveal_faster(Guess("sparsity.faster", "?", low=0.5, high=16, step=0.5)).value == 4.3
+
+
+def test_what_was_timed_just_now_is_said():
+    found = [Ratio(r, r, r, 1.0, 1.0) for r in (0.8, 4.0, 3.0)]
+    names = ("hidden by a mask", "packed", "packed, with choosing")
+    said = words.now_sentence(dict(zip(names, found, strict=True)), 10.0).data
+    assert (
+        "**10 times** fewer, the packed clip is **4.0 times** as fast, and 3.0 times with the choosing"
+        in said
+    )
+    assert "it is slower than with all tokens (0.80 times" in said
+    curve = {"milliseconds": np.array([5.0]), "macs": np.array([0.5]), "packed": np.array([14.0])}
+    assert "0.5 % of the multiply-adds are left, and **14 %** of the time" in words.floor_sentence(curve).data
+
+
+def test_energy_of_experts_and_their_time_stand_side_by_side(store):
+    store(made("moe", {"experts": 4, "seed": 0}, energy_ratio=2.0, latency_ratio=0.8, macs_ratio=3.0))
+    assert "takes 2.00 times less energy" in words.experts_sentence().data
+    assert "**0.80 times** as fast" in words.experts_sentence().data
+    assert "| 4 | 3.0 | **0.80** | 2.00 |" in more.experts_table().data
+    store(made("separable", {"stem": "separable"}, macs_ratio=7.0, parameters_ratio=6.0, latency_ratio=1.2))
+    assert "6.0 times fewer parameters and does 7.0 times fewer multiply-adds; the clock says **1.2" in (
+        words.separable_sentence().data
+    )
+
+
+def test_kernels_are_told_by_their_rows(store):
+    def block(size, ratio, density=0.25):
+        setting = {"size": size, "density": density, "columns": 256, "precision": "float32"}
+        return made("block", setting, latency_ratio=ratio)
+
+    store(block(512, 3.0), block(1024, 5.0), block(128, 99.0), block(512, 77.0, 0.5))
+    assert "our kernel is **4.0 (3.0 to 5.0) times** as fast" in further.block_sentence().data
+    assert "bf16" not in further.block_sentence().data
+    bf16 = {"size": 512, "density": 0.25, "kernel": "bf16", "pattern": "blocks"}
+    store(made("map", bf16, latency_ratio=2.5))
+    assert "is 2.5 to 2.5 times as fast as the best dense float32" in further.block_sentence().data
+    store(made("kernels", {"format": "csr"}, unstructured_time_share=0.2))
+    assert further.kernels_sentence().data == NOT_YET
+    store(made("kernels", {"format": "block"}, structured_time_share=0.7))
+    assert "**20%** become time; of those that blocks save, **70%**" in further.kernels_sentence().data
+    store(made("dispatch", {"columns": 256}, worst_slowdown_percent=3.2))
+    assert "at worst **3.2 %** slower" in further.dispatch_sentence().data
+
+
+def test_other_work_is_told_by_its_rows(store):
+    store(made("enhance", {"method": "dynamic", "seed": 0}, psnr_drop_db=0.11, latency_ratio=3.4))
+    assert "loses **0.11 dB** and is **3.4 times** as fast" in further.enhance_sentence().data
+    for seed, ratio in enumerate((0.5, 0.8, 1.2)):
+        store(made("tracking", {"tokens": 32, "seed": seed}, lost_ratio=ratio))
+    assert "**0.80 times** as often as a crop does (median), and mostly less often" in (
+        further.tracking_sentence().data
+    )
+
+
+# ---- the map of kernels ---------------------------------------------------------------------------------
+
+
+def field(kernel, size, density, ratio, pattern="blocks"):
+    setting = {"size": size, "density": density, "kernel": kernel, "pattern": pattern}
+    return made("map", setting, latency_ratio=ratio)
+
+
+def test_a_field_of_the_map_goes_to_the_fastest_or_stays_dense(store):
+    store(field("block", 512, 0.25, 3.0), field("torch_bsr", 512, 0.25, 1.5), field("block", 512, 1.0, 0.9))
+    store(field("bf16", 512, 0.25, 9.0), field("csr", 512, 0.25, 8.0, "scattered"))
+    found = kernels.fields(kernels.shipped(), "blocks", [256, 512], [0.25, 1.0])
+    names = list(kernels.NAMES)
+    assert found["best"].tolist() == [[-1, names.index("block")], [-1, 0]]  # bf16 is of another precision
+    assert found["text"] == [["", "3.0x"], ["", "0.9x"]]
+
+
+def test_the_map_is_still_in_the_book_and_has_a_button_in_a_notebook(store, monkeypatch):
+    monkeypatch.setenv("NEUROLAB_STATIC", "1")
+    assert kernels.kernel_map().data == NOT_YET
+    store(field("block", 512, 0.25, 3.0), field("csr", 512, 0.25, 2.0, "scattered"))
+    still = kernels.kernel_map()
+    assert exercise_corners(still) >= 2
+    assert still.result(zeros="in blocks")[1].startswith("On the course's machine, zeros in blocks: a sparse")
+    monkeypatch.delenv("NEUROLAB_STATIC")
+
+    asked = {}
+
+    def measured(sizes, densities, names, pattern, progress):
+        asked.update(sizes=sizes, densities=densities, names=names, pattern=pattern)
+        progress(1.0)
+        yield crossover.Cell(512, 0.25, pattern, "block", "mkl", Ratio(2.0, 2.0, 2.0, 1.0, 2.0))
+
+    monkeypatch.setattr(crossover, "crossover", measured)
+    box = kernels.kernel_map()
+    explorer, (button, bar, said) = box.children[0], box.children[1].children
+    assert "Nothing measured here yet" in explorer.result(zeros="in blocks", machine=kernels.YOURS)[1]
+    button.click()
+    assert asked == {
+        "sizes": [512],
+        "densities": [0.25],
+        "names": kernels.KERNELS["blocks"],
+        "pattern": "blocks",
+    }
+    assert (bar.value, button.disabled) == (1.0, False)
+    assert "done" in said.value
+    assert explorer.controls_values["machine"] == kernels.YOURS
+    result, words_ = explorer.result(zeros="in blocks", machine=kernels.YOURS)
+    assert result["text"] == [["2.0x"]]
+    assert words_.startswith("On your machine, zeros in blocks: a sparse kernel wins in 1 of 1 fields")
+
+
+def test_a_kernel_that_is_missing_ends_the_measuring_and_not_the_lesson(store, monkeypatch):
+    store(field("block", 512, 0.25, 3.0))
+
+    def broken(*_):
+        raise ValueError("kernel is 'csr'")
+        yield
+
+    monkeypatch.setattr(crossover, "crossover", broken)
+    box = kernels.kernel_map()
+    box.children[1].children[0].click()
+    assert "stopped: kernel is 'csr'" in box.children[1].children[2].value
+    assert box.children[1].children[0].disabled is False
+
+
+# ---- charts ---------------------------------------------------------------------------------------------
+
+
+def test_charts_draw_what_they_are_given():
+    drawn = charts.bills({"way": ["a", "b"], "macs": np.array([100, 9.0]), "time": np.array([100, 26.0])})
+    assert [list(trace.x) for trace in drawn.data] == [[100, 26], [100, 9]]
+    assert list(drawn.data[1].text) == ["100%", "9%"]
+    curve = {"n": np.array([1, 2]), **{k: np.array([1.0, 2.0]) for k in ("macs", "packed", "masked")}}
+    assert [trace.name for trace in charts.costs(curve).data] == [
+        "time, masked", "time, packed", "multiply-adds"
+    ]  # fmt: skip
+    lines = {"names": ["a"], "a x": np.array([1.0, 9.0]), "a y": np.array([2.0, 3.0]), "x name": "x",
+             "y name": "y", "level": 2.5, "level name": "dense", "log": "x"}  # fmt: skip
+    drawn = charts.curves(lines)
+    assert list(drawn.data[1].x) == [1, 9]
+    assert drawn.layout.xaxis.type == "log"
+
+
+def test_the_parts_of_the_network_add_up():
+    config = video_net.VideoConfig()
+    lines = results.parts_table(config, (256, 32)).data.splitlines()
+    ratio = sum(video_net.macs(config, 256).values()) / sum(video_net.macs(config, 32).values())
+    assert lines[-3].endswith(f"| **{ratio:.1f}** |")
+    found = results.kept_table({"a": {"x": 19.6, "y": 256.0}}).data.splitlines()
+    assert found[2] == "| a | 20 | 256 |"
