@@ -128,7 +128,8 @@ def train(
     what: Annotated[
         str,
         typer.Argument(
-            help="`assistant`, `spiking`: its networks (chapter 3), or `vision`: an image network (4)."
+            help="`assistant`, `spiking`: its networks (chapter 3), `vision`: an image network (4), "
+            "or `video`: those that watch (6)."
         ),
     ] = "assistant",
     folder: Annotated[
@@ -171,8 +172,14 @@ def train(
         from neurolab import vision
 
         _say(f"The image network lies in {vision.ship(folder, steps=steps)}.")
+    elif what == "video":
+        if steps is not None or stage is not None:
+            raise ValueError("--steps, --stage: belong to other networks than video")
+        from neurolab import video_training
+
+        _say(f"The networks lie in {video_training.everything_shipped(folder, resume=resume)}.")
     else:
-        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision")
+        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision, video")
 
 
 def _train_assistant(folder: Path | None, steps: int | None, resume: bool) -> None:
@@ -227,7 +234,7 @@ def bench(
 
 @app.command()
 def sweep(
-    name: Annotated[str, typer.Argument(help="The sweep: `compression`.")],
+    name: Annotated[str, typer.Argument(help="The sweep: `compression` or `sparsity`.")],
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only rows of this name (may be given more than once). [default: all]"),

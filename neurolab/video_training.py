@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neurolab import sparsity, video, video_net
+from neurolab.paths import DATA
 from neurolab.training import History, Schedule, fit
 from neurolab.tuning import optimisers
 from neurolab.video_net import Seen, VideoConfig, VideoTransformer
@@ -29,8 +30,14 @@ Choose = Callable[[Tensor, int], Tensor | None]
 BATCH = 64
 VALIDATION = 1000  # scenes
 KEPT = 32  # tubelets by change
-CHANCE = {"start": 16, "wide": 96}  # tubelets by chance beside them
-STEPS = {"start": 2400, "wide": 400, "dense": 300, "dynamic": 300, "static": 300}
+CHANCE = {"start": 1 / 16, "wide": 3 / 8}  # share of the tubelets that chance adds to them
+SEEDS = (0, 1, 2)
+LARGE = 128  # pixels along an edge of the larger task, which begins with what the smaller one has learnt
+FOLDER = DATA / "video"
+STEPS = {
+    64: {"start": 2400, "wide": 400, "dense": 300, "dynamic": 300, "static": 300},
+    LARGE: {"start": 400, "wide": 150, "dense": 100, "dynamic": 200},
+}
 RATE = {"start": 0.003, "wide": 0.002, "dense": 0.002, "dynamic": 0.001, "static": 0.002}
 PER_PATCH = 0.5  # weight of the centre's error, an error of a patch counting as 1
 
@@ -41,9 +48,10 @@ def loss(seen: Seen, clips: video.Clips) -> Tensor:
     return F.cross_entropy(seen.digit, clips.digit) + PER_PATCH * away
 
 
-def by_change_and_chance(chance: int, frames: Tensor, step: int) -> Tensor:
-    """KEPT tubelets that change most, `chance` others: (B, KEPT + chance)."""
+def by_change_and_chance(share: float, frames: Tensor, step: int) -> Tensor:
+    """The KEPT tubelets that change most, and a `share` of all by chance: (B, KEPT + share N)."""
     scores = sparsity.change(frames)
+    chance = round(share * scores.shape[1])
     chosen = scores.topk(KEPT).indices
     random = torch.Generator().manual_seed(step)
     others = torch.rand(scores.shape, generator=random).scatter(1, chosen, -1.0).topk(chance).indices
@@ -106,15 +114,15 @@ def train(
     checkpoint: Path | None = None,
     progress: bool = True,
 ) -> History:
-    """Train `net` in place as `name` (a key of STEPS); the last two thirds of it cool.
+    """Train `net` in place as `name` (a key of CHOICES); the last two thirds of it cool.
 
     steps, rate (of the matrices; the rest gets half of it) and batch (clips) are those of the stage, if None.
     """
     if name not in CHOICES:
         raise ValueError(f"name {name!r}: must be one of {tuple(CHOICES)}")
     torch.set_num_threads(1)
-    choose, count, rate = CHOICES[name], steps or STEPS[name], rate or RATE[name]
-    batch = batch or (BATCH // 2 if name == "dense" else BATCH)
+    choose, count, rate = CHOICES[name], steps or STEPS[net.config.side][name], rate or RATE[name]
+    batch = batch or BATCH * 64 // net.config.side // (2 if name == "dense" else 1)
     offset = 10_000_000 * (1 + seed) + 1_000_000 * list(CHOICES).index(name)
 
     def loss_of(model: torch.nn.Module, step: int) -> Tensor:
@@ -123,7 +131,7 @@ def train(
         return loss(model(clips.frames, choose(clips.frames, step)), clips)
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
-        found = scores(net, choose, VALIDATION, split="validation")
+        found = scores(net, choose, VALIDATION * 64 // net.config.side, split="validation")
         return {"accuracy": found["right"].float().mean().item(), "away": found["away"].mean().item()}
 
     cool = 2 * count // 3
@@ -140,10 +148,9 @@ def train(
     )
 
 
-def ship(net: VideoTransformer, name: str, seed: int, history: History) -> Path:
-    """Keep the network in data/video/: weights as float16, sizes and the training's curve as JSON."""
-    path = video_net.weights(name, seed, net.config.side)
-    path.parent.mkdir(parents=True, exist_ok=True)
+def ship(net: VideoTransformer, name: str, seed: int, history: History, folder: Path) -> Path:
+    """Keep the network in `folder`: weights as float16, sizes and the training's curve as JSON."""
+    path = folder / video_net.weights(name, seed, net.config.side).name
     save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, path)
     path.chmod(0o644)
     card = {"config": asdict(net.config), "seed": seed, "curve": history.evaluations, "steps": history.step}
@@ -151,24 +158,45 @@ def ship(net: VideoTransformer, name: str, seed: int, history: History) -> Path:
     return path
 
 
-def course(seed: int, side: int = video.SIDE, *, folder: Path, progress: bool = True) -> list[Path]:
-    """Train and keep the dense, the dynamic and the static network of `seed`; checkpoints go to `folder`.
+def course(
+    seed: int, side: int = video.SIDE, *, begun: dict[str, Tensor] | None = None, folder: Path, progress: bool
+) -> dict[str, Tensor]:
+    """Train and keep the networks of `seed`, and give the weights after the start; checkpoints go to `folder`.
 
-    start -> dynamic, start -> static, start -> wide -> dense.
+    start -> dynamic, start -> static (small frames only), start -> wide -> dense. begun: weights to begin with.
     """
     torch.manual_seed(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    made, net = [], VideoTransformer(VideoConfig(side=side))
+    net = VideoTransformer(VideoConfig(side=side))
+    if begun is not None:
+        net.load_state_dict(begun)
 
     def stage(name: str) -> History:
-        kept = folder / f"{name}-{side}-{seed}.safetensors"
+        kept = folder / f"{name}-{side}-{seed}.checkpoint.safetensors"
         return train(name, net, seed, checkpoint=kept, progress=progress)
 
     stage("start")
     begun = {k: v.clone() for k, v in net.state_dict().items()}
     for name in ("dynamic", "static", "dense"):
-        net.load_state_dict(begun)
-        if name == "dense":
-            stage("wide")
-        made.append(ship(net, name, seed, stage(name)))
-    return made
+        if name in STEPS[side]:
+            net.load_state_dict(begun)
+            if name == "dense":
+                stage("wide")
+            ship(net, name, seed, stage(name), folder)
+    return begun
+
+
+def everything_shipped(folder: Path | None = None, *, resume: bool = True, progress: bool = True) -> Path:
+    """`neurolab train video`: all networks of the chapter, some hours on one core; gives their folder.
+
+    An interrupted run goes on from its checkpoints, which lie beside the networks; resume=False forgets them.
+    """
+    place = folder or FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        for kept in place.glob("*.checkpoint.safetensors"):
+            kept.unlink()
+    for seed in SEEDS:
+        begun = course(seed, folder=place, progress=progress)
+        if seed == SEEDS[0]:
+            course(seed, LARGE, begun=begun, folder=place, progress=progress)
+    return place
