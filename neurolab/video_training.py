@@ -161,9 +161,9 @@ def ship(net: VideoTransformer, name: str, seed: int, history: History, folder: 
 def course(
     seed: int, side: int = video.SIDE, *, begun: dict[str, Tensor] | None = None, folder: Path, progress: bool
 ) -> dict[str, Tensor]:
-    """Train and keep the networks of `seed`, and give the weights after the start; checkpoints go to `folder`.
+    """Train and keep the networks of `seed` in `folder`, and give the weights after the start.
 
-    start -> dynamic, start -> static (small frames only), start -> wide -> dense. begun: weights to begin with.
+    start -> dynamic, start -> static (small frames only), start -> wide -> dense. begun: what to begin with.
     """
     torch.manual_seed(seed)
     net = VideoTransformer(VideoConfig(side=side))
