@@ -79,6 +79,7 @@ def ship(
         weights, card = files(seed, folder)
         weights.parent.mkdir(parents=True, exist_ok=True)
         save_file({name: p.detach().contiguous() for name, p in net.named_parameters()}, weights)
+        weights.chmod(0o644)
         text: dict[str, Any] = {
             "about": "Video at twice the resolution: the fine pixels of a coarse one from what is around it.",
             "licence": "MIT (code and weights)",

@@ -1,4 +1,5 @@
-"""Video at twice the resolution: rows sparsity.enhance, .enhance_sweep, .enhance_stress, .enhance_training."""
+"""Video at twice the resolution: rows sparsity.enhance, .enhance_sweep, .enhance_stress and
+.enhance_training."""
 
 from __future__ import annotations
 
@@ -25,13 +26,13 @@ FEWER = 8  # scenes of a stress row or of the sweep
 
 @lru_cache(maxsize=2)
 def scenes(seed: int, variant: str, count: int, timed: bool) -> tuple[Stream, ...]:
-    """Test scenes of `variant`, other ones for each seed: for quality (and then fewer frames) or for time."""
+    """Test scenes of `variant`, others for each seed: for quality, or (longer) for time."""
     first, length = 1000 * seed, TIMED_LENGTH if timed else enhance_measure.LENGTH
     return tuple(stream(s, variant, length) for s in range(first, first + count))
 
 
 def figures(seed: int, variant: str, count: int, **how: Any) -> dict[str, Any]:
-    """Quality, time and operations of `Dynamic(net, **how)` for the network of `seed`; see enhance_measure."""
+    """Quality, time and operations of `Dynamic(net, **how)` for the network of `seed`."""
     torch.set_num_threads(1)
     net: Enhancer = enhance.load(seed)
     found = enhance_measure.quality(net, partial(Dynamic, net, **how), scenes(seed, variant, count, False))
@@ -66,7 +67,7 @@ def jobs() -> list[Job]:
     made = []
     for seed in SEEDS:
         for method in ("dynamic", "exact"):
-            setting = {"method": method, "seed": seed}
+            setting: dict[str, Any] = {"method": method, "seed": seed}
             make = partial(figures, seed, "usual", SCENES, **METHODS[method])
             made.append(Job("sparsity.enhance", setting, make, 0.8, 6))
             setting = {"method": method, "seed": seed, "energy": "model"}
