@@ -76,8 +76,9 @@ def _words(shown: dict[str, Any], where: str, pattern: str) -> str:
     if not all_:
         return "Nothing measured here yet: press the button"
     ours = int((shown["best"] == 1).sum())
+    whose = "your" if where == YOURS else where
     return (
-        f"On {'your' if where == YOURS else where} machine, zeros {pattern}: a sparse kernel wins in {won} of {all_} fields, "
+        f"On {whose} machine, zeros {pattern}: a sparse kernel wins in {won} of {all_} fields, "
         f"our block kernel in {ours}"
     )
 

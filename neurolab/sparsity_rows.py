@@ -173,6 +173,9 @@ def video_table() -> Any:
     return markdown(heads, lines)
 
 
+_LIVE = (("tokens_kept", 0), ("seconds_held", 0))
+
+
 def stress_table() -> Any:
     """Scenes of kinds that no network was trained on."""
     rows = read("sparsity.stress")
@@ -186,8 +189,11 @@ def stress_table() -> Any:
             cells.append(spread(values([r for r in here if r.setting["method"] == method], "accuracy"), 1))
         dynamic = [r for r in here if r.setting["method"] == "dynamic"]
         cells.append(f"**{spread(values(dynamic, 'accuracy_drop_points'), 1)}**")
+        live = read("sparsity.live", variant=variant)
+        cells += [spread(values(live, f"{key}_percent"), digits) for key, digits in _LIVE]
         lines.append(cells)
     heads = ["right (%) where", "dense", "a fixed pattern", "what changes", "points that it loses"]
+    heads += ["live: tokens (%)", "seconds in time (%)"]
     return markdown(heads, lines)
 
 

@@ -203,22 +203,27 @@ def exit_sentence() -> Any:
 
 
 def experts_sentence() -> Any:
-    """Claim C16: energy, and what a mixture is in time."""
+    """Claim C16: energy, and what a mixture is in time; and what the term against imbalance is for."""
     rows = read("sparsity.moe")
-    if not rows:
+    energy, one = median(rows, "energy_ratio"), median(rows, "latency_ratio")
+    if energy is None or one is None:
         return Markdown(NOT_YET)
-    energy, time = median(rows, "energy_ratio"), median(rows, "latency_ratio")
     text = (
-        f"Against a dense network with as many parameters a mixture takes {energy:.2f} times less energy "
-        "(by the "
+        f"Against a dense network with as many parameters a mixture takes {energy:.2f} times less energy, "
+        "by a "
     )
-    text += "model that counts operations and bytes)"
-    if time is not None:
+    text += f"model that counts operations and bytes, and is **{one:.2f} times** as fast for one picture"
+    many = median(rows, "latency_ratio_64")
+    if many is not None:
+        text += f" ({many:.2f} times for 64)"
+    loads = {r.setting["alpha"]: r.figures["busiest"] for r in read("sparsity.moe_balance")}
+    if 0.0 in loads and len(loads) > 1:
+        kept = min(value for alpha, value in loads.items() if alpha)
         text += (
-            f", and is **{time:.2f} times** as fast: each expert has few tokens, and many small products "
-            "are slow"
+            f". Without the term against imbalance the busiest expert is given {loads[0.0]:.1f} times its "
+            "fair "
         )
-        text += " ones" if time < 1.5 else ""
+        text += f"share, with it {kept:.1f} times"
     return sentence("{text}.", *rows, text=text)
 
 

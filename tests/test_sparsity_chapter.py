@@ -231,7 +231,8 @@ def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
         more.separable_table, more.block_table, more.fallback_table, more.enhance_table, more.tracking_table,
         words.baseline_sentence, words.video_sentence, words.stress_sentence, words.mechanisms_sentence,
         words.topk_sentence, words.exit_sentence, words.experts_sentence, words.separable_sentence,
-        further.block_sentence, further.kernels_sentence, further.dispatch_sentence,
+        further.block_sentence, further.kernels_sentence, further.dispatch_sentence, further.fusion_sentence,
+        more.formats_table,
         further.enhance_sentence, further.tracking_sentence,
     ):  # fmt: skip
         assert show().data == NOT_YET, show.__name__
@@ -275,12 +276,14 @@ def test_the_headline_is_a_line_a_method_and_a_size(store):
 
 def test_the_worst_scene_is_named(store):
     store(stress("noise", 4.0), stress("flicker", 0.1), stress("jitter", 1.0), stress("noise", 20, "static"))
+    live = {"tokens_kept_percent": 12.9, "seconds_held_percent": 98.0}
+    store(made("live", {"variant": "noise", "seed": 0}, **live))
     said = words.stress_sentence().data
     assert "where the sensor is noisy: **4.0 points**" in said
     assert "better than dense" not in said
     lines = results.stress_table().data.splitlines()
-    assert lines[2] == "| the light flickers | 90.0 |  | 89.9 | **0.1** |"
-    assert lines[3] == "| the sensor is noisy | 90.0 | 70.0 | 86.0 | **4.0** |"
+    assert lines[2] == "| the light flickers | 90.0 |  | 89.9 | **0.1** |  |  |"
+    assert lines[3] == "| the sensor is noisy | 90.0 | 70.0 | 86.0 | **4.0** | 13 | 98 |"
     store(stress("still", -2.0))
     assert "where nothing moves it is 2.0 points better than dense" in words.stress_sentence().data
 
@@ -352,27 +355,46 @@ def test_what_was_timed_just_now_is_said():
 
 
 def test_energy_of_experts_and_their_time_stand_side_by_side(store):
-    store(made("moe", {"experts": 4, "seed": 0}, energy_ratio=2.0, latency_ratio=0.8, macs_ratio=3.0))
-    assert "takes 2.00 times less energy" in words.experts_sentence().data
-    assert "**0.80 times** as fast" in words.experts_sentence().data
-    assert "| 4 | 3.0 | **0.80** | 2.00 |" in more.experts_table().data
-    store(made("separable", {"stem": "separable"}, macs_ratio=7.0, parameters_ratio=6.0, latency_ratio=1.2))
+    setting = {"experts": 8, "m": 1, "seed": 0, "task": "hard digits"}
+    store(made("moe", setting, "simulated", energy_ratio=2.0, latency_ratio=0.8, operations_ratio=3.0))
+    said = words.experts_sentence().data
+    assert "takes 2.00 times less energy" in said
+    assert "**0.80 times** as fast for one picture." in said
+    assert "| 8 | 1 | 3.0 | 2.00 | **0.80** |" in more.experts_table().data
+    for alpha, load in ((0.0, 3.5), (0.01, 1.2), (0.1, 1.1)):
+        store(made("moe_balance", {"alpha": alpha, "seed": 0, "experts": 8}, busiest=load))
+    assert "given 3.5 times its fair share, with it 1.1 times" in words.experts_sentence().data
+    setting = {"seed": 0, "task": "digits", "frame": 64}
+    store(made("separable", setting, macs_ratio=7.0, parameters_ratio=6.0, latency_ratio=1.2))
     assert "6.0 times fewer parameters and does 7.0 times fewer multiply-adds; the clock says **1.2" in (
         words.separable_sentence().data
     )
+    assert "| digits | 6.0 | 7.0 | **1.20** |" in more.separable_table().data
 
 
 def test_kernels_are_told_by_their_rows(store):
-    def block(size, ratio, density=0.25):
+    def block(size, ratio, density=0.25, **more_):
         setting = {"size": size, "density": density, "columns": 256, "precision": "float32"}
-        return made("block", setting, latency_ratio=ratio)
+        return made("block", setting, latency_ratio=ratio, **more_)
 
     store(block(512, 3.0), block(1024, 5.0), block(128, 99.0), block(512, 77.0, 0.5))
     assert "our kernel is **4.0 (3.0 to 5.0) times** as fast" in further.block_sentence().data
     assert "bf16" not in further.block_sentence().data
-    bf16 = {"size": 512, "density": 0.25, "kernel": "bf16", "pattern": "blocks"}
-    store(made("map", bf16, latency_ratio=2.5))
-    assert "is 2.5 to 2.5 times as fast as the best dense float32" in further.block_sentence().data
+    store(block(512, 3.0, latency_ratio_bf16=0.5))
+    assert "it is 2.0 times **slower** than a dense product in bf16" in further.block_sentence().data
+    store(block(512, 3.0, latency_ratio_bf16=1.5))
+    assert "it is 1.5 times as fast as a dense product in bf16" in further.block_sentence().data
+    assert "| float32 | 512 | 25 % | 256 | **3.00** | 1.50 |" in more.block_table().data
+    store(made("fusion", {"size": 512, "density": 0.25}, latency_ratio=1.25))
+    assert further.fusion_sentence().data == NOT_YET
+    for kept, ratio in ((256, 1.0), (32, 2.0)):
+        store(made("int8", {"kept": kept}, latency_ratio=ratio, relative_error=0.0125))
+    said = further.fusion_sentence().data
+    assert "1.25 times as fast as three passes" in said
+    assert (
+        "with 32 packed tokens in numbers of 8 bits, a layer is **2.0 times** as fast as in float32, off "
+        "by 1.2%" in said
+    )
     store(made("kernels", {"format": "csr"}, unstructured_time_share=0.2))
     assert further.kernels_sentence().data == NOT_YET
     store(made("kernels", {"format": "block"}, structured_time_share=0.7))
