@@ -129,7 +129,7 @@ def train(
         str,
         typer.Argument(
             help="`assistant`, `spiking`: its networks (chapter 3), `vision`: an image network (4), "
-            "or `video`: those that watch (6)."
+            "`video`: those that watch (6), or `exit`: the assistant's heads for early exit (6)."
         ),
     ] = "assistant",
     folder: Annotated[
@@ -172,6 +172,12 @@ def train(
         from neurolab import vision
 
         _say(f"The image network lies in {vision.ship(folder, steps=steps)}.")
+    elif what == "exit":
+        if steps is not None or stage is not None:
+            raise ValueError("--steps and --stage: not for `neurolab train exit`, which takes a minute")
+        from neurolab import early_exit, exit_figures
+
+        _say(f"The heads lie in {exit_figures.ship(folder / early_exit.FILE.name if folder else None)}.")
     elif what == "video":
         if steps is not None or stage is not None:
             raise ValueError("--steps, --stage: belong to other networks than video")
@@ -179,7 +185,7 @@ def train(
 
         _say(f"The networks lie in {video_training.everything_shipped(folder, resume=resume)}.")
     else:
-        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision, video")
+        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision, video, exit")
 
 
 def _train_assistant(folder: Path | None, steps: int | None, resume: bool) -> None:

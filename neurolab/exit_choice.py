@@ -8,7 +8,7 @@ answer's length. What a setting is worth in the end, `exit_figures` measures by 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -99,6 +99,25 @@ def _read(config: Config, tokens: Tensor) -> Tensor:
     return (tokens * (block_macs(config, 1) - 2 * config.heads * config.head_size) + met).double()
 
 
+def search(
+    play: Callable[[tuple[float, ...]], dict[str, float]],
+    exits: int,
+    allowed: Callable[[dict[str, float]], bool],
+    grid: Sequence[float] = GRID,
+) -> tuple[tuple[float, ...], dict[str, float]]:
+    """The thresholds out of `grid`, one for each of the `exits`, that have the lowest mean_cost_ratio among
+    those whose figures `play(thresholds)` are `allowed`; never to leave always counts as allowed."""
+    never = (NEVER,) * exits
+    best = never, play(never)
+    for tried in itertools.product(grid, repeat=exits):
+        if 0.0 in tried[:-1] and any(tried[tried.index(0.0) :]):
+            continue  # nothing comes behind a layer after which all leave
+        found = play(tried)
+        if allowed(found) and found["mean_cost_ratio"] < best[1]["mean_cost_ratio"]:
+            best = tried, found
+    return best
+
+
 def choose(
     seen: Told, most_lost: float = 0.5, grid: Sequence[float] = GRID
 ) -> tuple[tuple[float, ...], dict[str, float]]:
@@ -108,15 +127,8 @@ def choose(
     """
     if not most_lost >= 0:
         raise ValueError(f"most_lost {most_lost}: must be at least 0 points")
-    never = (NEVER,) * (seen.config.layers - 1)
-    best = never, replay(seen, never)
-    for tried in itertools.product(grid, repeat=seen.config.layers - 1):
-        if 0.0 in tried[:-1] and tried[tried.index(0.0) + 1] != 0.0:
-            continue  # nothing comes behind a layer after which all leave
-        found = replay(seen, tried)
-        if (
-            found["accuracy_drop_points"] <= most_lost
-            and found["mean_cost_ratio"] < best[1]["mean_cost_ratio"]
-        ):
-            best = tried, found
-    return best
+
+    def allowed(found: dict[str, float]) -> bool:
+        return found["accuracy_drop_points"] <= most_lost
+
+    return search(lambda tried: replay(seen, tried), seen.config.layers - 1, allowed, grid)
