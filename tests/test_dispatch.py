@@ -81,6 +81,14 @@ def test_the_fastest_of_turns_is_found():
     assert dispatch.best_dense(calls, 3) == "fast"
 
 
+def test_a_slow_call_is_not_called_often():
+    import time
+
+    made = []
+    assert dispatch.fastest(lambda: made.append(time.sleep(0.02)), 7, limit=0.03) >= 0.02
+    assert len(made) == 3  # one to warm up, two to pass the limit
+
+
 def test_it_times_once_and_keeps(monkeypatch, tmp_path):
     looked = []
     monkeypatch.setattr(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from functools import partial
 
 import pytest
@@ -23,7 +22,9 @@ def test_every_job_has_a_setting_of_its_own_and_can_go_to_another_process():
         *("block", "kernels", "map", "dispatch", "fusion", "int8", "formats")
     }
     assert all(job.chapter == 6 for job in jobs)
-    pickle.loads(pickle.dumps(jobs))
+    for job in jobs:  # only a module's own functions can be found there
+        assert job.make.func is sweep._quiet
+        assert getattr(sweep, job.make.args[0].__name__) is job.make.args[0]
 
 
 def test_the_goal_is_measured_at_every_size():
