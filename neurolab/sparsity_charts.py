@@ -127,3 +127,45 @@ def timeline(result: Result) -> go.Figure:
         yaxis={"domain": [0.48, 1], "title_text": "ms", "rangemode": "tozero", "anchor": "x"},
         yaxis2={"domain": [0, 0.36], "title_text": "tokens", "rangemode": "tozero", "anchor": "x"},
     )
+
+
+def layers(result: Result) -> go.Figure:
+    """How many layers each piece of an answer went through: pieces (n,) and layers (n,)."""
+    figure = go.Figure(layout=layout(height=300, showlegend=False))
+    figure.add_bar(x=list(result["pieces"]), y=result["layers"], name="layers", marker={"color": TIME})
+    figure.update_xaxes(title_text="pieces of the answer, in order", type="category")
+    return figure.update_yaxes(title_text="layers", range=[0, 4.2], tickvals=[1, 2, 3, 4])
+
+
+LAYERS_CHANGES = {"layers": {"x": "pieces", "y": "layers"}}
+
+
+def exits(result: Result) -> go.Figure:
+    """Cost and times in % of all layers over the threshold (sure: texts), and the points lost below."""
+    figure = go.Figure(layout=layout(height=500))
+    for name, key, colour, dash in (
+        ("multiply-adds, mean", "cost", MACS, "solid"),
+        ("time, median", "p50", TIME, "solid"),
+        ("time, 95th percentile", "p95", TIME, "dot"),
+    ):
+        figure.add_scatter(
+            x=list(result["sure"]), y=result[key], name=name, mode="lines+markers",
+            line={"color": colour, "width": 3, "dash": dash},
+        )  # fmt: skip
+    figure.add_scatter(
+        x=list(result["sure"]), y=result["lost"], name="points lost", mode="lines+markers", yaxis="y2",
+        line={"color": SAID, "width": 3},
+    )  # fmt: skip
+    figure.update_xaxes(title_text="sure enough to leave", type="category", anchor="y2")
+    return figure.update_layout(
+        yaxis={"domain": [0.45, 1], "title_text": "% of all layers", "rangemode": "tozero", "anchor": "x"},
+        yaxis2={"domain": [0, 0.34], "title_text": "points lost", "rangemode": "tozero", "anchor": "x"},
+    )
+
+
+EXITS_CHANGES = {
+    "multiply-adds, mean": {"x": "sure", "y": "cost"},
+    "time, median": {"x": "sure", "y": "p50"},
+    "time, 95th percentile": {"x": "sure", "y": "p95"},
+    "points lost": {"x": "sure", "y": "lost"},
+}

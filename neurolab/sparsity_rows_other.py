@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from IPython.display import Markdown
-
 from neurolab.measurements import read
-from neurolab.sparsity_rows import NOT_YET, VARIANTS, gathered
+from neurolab.sparsity_rows import VARIANTS, gathered
 
 TENSORS = {
     "weight_numbers": "a weight, 90 % of its numbers pruned",
@@ -138,11 +136,3 @@ def tracking_table() -> Any:
         lambda key, value: VARIANTS.get(value, value),
         bold=("lost_ratio",),
     )  # fmt: skip
-
-
-def exit_explorer() -> Any:
-    """Early exit at every threshold: mean cost and tail beside what is lost."""
-    rows = read("sparsity.exit_sweep")
-    if not rows:
-        return Markdown(NOT_YET)
-    return Markdown(NOT_YET)

@@ -9,6 +9,7 @@ import torch
 from neurolab import crossover, learned_gate, sparsity, video, video_net
 from neurolab import sparsity_charts as charts
 from neurolab import sparsity_clock as watch
+from neurolab import sparsity_exits as exits
 from neurolab import sparsity_explorers as ex
 from neurolab import sparsity_map as kernels
 from neurolab import sparsity_pictures as pictures
@@ -227,7 +228,7 @@ def stress(variant, lost, method="dynamic"):
 def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
     for show in (
         results.training_picture, results.video_table, results.stress_table, results.mechanisms_table,
-        ex.mechanisms_explorer, more.topk_table, more.exit_explorer, more.experts_table,
+        ex.mechanisms_explorer, more.topk_table, exits.exit_explorer, exits.exit_table, more.experts_table,
         more.separable_table, more.block_table, more.fallback_table, more.enhance_table, more.tracking_table,
         words.baseline_sentence, words.video_sentence, words.stress_sentence, words.mechanisms_sentence,
         words.topk_sentence, words.exit_sentence, words.experts_sentence, words.separable_sentence,
@@ -410,6 +411,65 @@ def test_other_work_is_told_by_its_rows(store):
         store(made("tracking", {"tokens": 32, "seed": seed}, lost_ratio=ratio))
     assert "**0.80 times** as often as a crop does (median), and mostly less often" in (
         further.tracking_sentence().data
+    )
+
+
+# ---- early exit -----------------------------------------------------------------------------------------
+
+
+def test_a_piece_has_a_bar_as_high_as_its_layers():
+    whole, early = (exits.walked(exits.QUESTIONS[0], sure) for sure in (exits.NEVER, 0.9))
+    assert whole["layers"].tolist() == [4] * len(whole["pieces"])
+    assert "100 % of all multiply-adds" in whole["words"]
+    assert early["pieces"] == whole["pieces"]
+    assert early["layers"].max() <= 4
+    assert early["layers"].mean() < 3
+    assert f"{early['layers'].mean():.1f} layers a piece" in early["words"]
+    assert "the answer is as with all layers" in early["words"]
+    assert "not as with all layers" in exits.walked(exits.QUESTIONS[0], 0.5)["words"]
+    assert early["pieces"][-1].endswith(". end")
+
+
+def swept(threshold, cost, p50, p95, lost, **setting):
+    setting = {"threshold": threshold, **(setting or {"model": "assistant", "cache": "late"})}
+    figures = {"mean_cost_ratio": cost, "p50_ratio": p50, "p95_ratio": p95, "accuracy_drop_points": lost}
+    return made("exit_sweep", setting, **figures)
+
+
+def test_the_sweep_of_thresholds_names_the_cheapest_within_a_point(store):
+    video_net_ = {"model": "video", "network": "dynamic", "seed": 0}
+    for setting in ({}, video_net_):
+        store(swept("0.5", 0.4, 2.0, 1.25, 5.0, **setting), swept("0.9", 0.8, 1.25, 0.8, 0.5, **setting))
+        store(swept("always after 2", 0.3, 3.0, 3.0, 40.0, **setting))
+        assert exits.exit_explorer().data == NOT_YET if not setting else True
+        store(swept("never", 1.0, 1.0, 1.0, 0.0, **setting))
+    store(swept("chosen", 0.7, 1.1, 1.0, 0.4, model="video", network="dynamic", seed=1))
+    explorer = exits.exit_explorer()
+    found, said = explorer.result(model="the assistant")
+    assert list(found["sure"]) == ["0.5", "0.9", "never"]
+    assert found["cost"].tolist() == [40, 80, 100]
+    assert found["p95"].tolist() == [80, 125, 100]
+    assert (
+        "within a point, 0.9 is cheapest: 80 % of the multiply-adds, 80 % of the median time, 125 %" in said
+    )
+    assert exercise_corners(explorer) >= 2
+
+
+@pytest.mark.parametrize(
+    ("p95", "said"),
+    [(0.8, "**slower** than before"), (1.0, "the slowest gain nothing"), (1.2, "the slowest gain less"),
+     (1.7, "the slowest gain as much")],
+)  # fmt: skip
+def test_what_early_exit_does_to_the_tail_is_said(store, p95, said):
+    for seed in (0, 1, 2):
+        setting = {"model": "assistant", "threshold": "chosen", "cache": "late", "seed": seed}
+        figures = {"mean_cost_ratio": 0.6, "p50_ratio": 1.5, "p95_ratio": p95, "accuracy_drop_points": 0.3}
+        store(made("early_exit", setting, p99_ratio=p95, layers_mean=2.0, **figures))
+    text = words.exit_sentence().data
+    assert text.startswith("On the assistant the mean request takes **60 %** of the multiply-adds")
+    assert said in text
+    assert exits.exit_table().data.splitlines()[2] == (
+        f"| the assistant | 0.30 | 2.0 | 60 | **1.50** | {p95:.2f} | {p95:.2f} | 3 |"
     )
 
 
