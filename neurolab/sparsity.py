@@ -28,6 +28,7 @@ REACH = 2  # pixels that a camera that shakes by one pixel can be away from wher
 ROWS = 16  # of a frame, that its movement is estimated from
 STAND = 0.2  # how much better a movement has to match than standing still, as a share of a perfect match
 CONTRAST = 0.1  # weight of being brighter than the frame, beside 1 for being brighter than a moment ago
+NEAR = 0.2  # weight of what happens round about, on average, beside 1 for what happens in the tubelet itself
 THRESHOLD = 0.05  # of the clip's strongest tubelet
 
 
@@ -86,7 +87,8 @@ def change(frames: Tensor) -> Tensor:
 
     The camera's shaking, noise and flicker are taken out first. Then a pixel counts by how much brighter it
     is than at its darkest moment of the clip; a tenth of that darkest moment is swapped for the average of
-    the frames, so that what stands out in a scene where nothing moves is still seen.
+    the frames, so that what stands out in a scene where nothing moves is still seen. What happens round about
+    adds a little: the last of a budget then goes to the mover's edge and not to a bright thing that stands.
     Raises ValueError for other shapes.
     """
     check(frames)
@@ -94,7 +96,8 @@ def change(frames: Tensor) -> Tensor:
     dark = small.amin(1, keepdim=True)
     usual = (1 - CONTRAST) * dark + CONTRAST  # the average of a frame is 1 by now
     risen = (small - usual).relu().pow(3)
-    scores = F.avg_pool2d(risen, video.PATCH // 2).unflatten(1, (-1, video.SLOT)).sum(2).flatten(1)  # (B, N)
+    each = F.avg_pool2d(risen, video.PATCH // 2).unflatten(1, (-1, video.SLOT)).sum(2)  # (B, T, G, G)
+    scores = (each + NEAR * F.avg_pool2d(each, 3, stride=1, padding=1)).flatten(1)
     return scores / scores.amax(1, keepdim=True).clamp(min=1e-12)
 
 
