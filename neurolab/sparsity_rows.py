@@ -39,8 +39,8 @@ VARIANTS = {
 }
 """`video.VARIANTS` in words: only the first was ever trained on."""
 
-Column = tuple[str, str, int]
-"""Head, figure, digits."""
+Column = tuple[str, str, int] | tuple[str, str, int, float]
+"""Head, figure, digits, and what it is multiplied by (1)."""
 
 
 def markdown(heads: Sequence[Any], lines: Sequence[Sequence[Any]], note: str = "measured") -> Any:
@@ -77,8 +77,8 @@ def gathered(
     lines = []
     for key in sorted(found, key=_rank(list(found))):
         cells = []
-        for _, figure, digits in there:
-            text = spread(values(found[key], figure), digits)
+        for _, figure, digits, *scale in there:
+            text = spread(values(found[key], figure), digits, *scale)
             cells.append(f"**{text}**" if text and figure in bold else text)
         names = [said(k, v) for k, v in zip(keys, key, strict=True)]
         lines.append(["" if name is None else name for name in names] + cells)

@@ -127,12 +127,13 @@ def enhance_table() -> Any:
 def tracking_table() -> Any:
     """Frames without the object: what changes against a crop round its last place (claim C15)."""
     return gathered(
-        read("sparsity.tracking"),
-        {"tokens": "tokens", "variant": "the camera sees"},
+        [*read("sparsity.tracking"), *read("sparsity.tracking_sweep"), *read("sparsity.tracking_stress")],
+        {"variant": "the camera sees", "tokens": "tokens"},
         [
-            ("lost by what changes (%)", "lost_dynamic", 1), ("lost by cropping (%)", "lost_cropping", 1),
-            ("the one over the other", "lost_ratio", 2),
+            ("lost by what changes (%)", "lost_dynamic", 1, 100.0), ("by cropping", "lost_cropping", 1, 100.0),
+            ("by cropping ahead", "lost_cropping_ahead", 1, 100.0),
+            ("what changes / cropping", "lost_ratio", 2),
         ],
-        lambda key, value: VARIANTS.get(value, value),
+        lambda key, value: VARIANTS[value or "usual"] if key == "variant" else value,
         bold=("lost_ratio",),
     )  # fmt: skip

@@ -408,10 +408,15 @@ def test_other_work_is_told_by_its_rows(store):
     store(made("enhance", {"method": "dynamic", "seed": 0}, psnr_drop_db=0.11, latency_ratio=3.4))
     assert "loses **0.11 dB** and is **3.4 times** as fast" in further.enhance_sentence().data
     for seed, ratio in enumerate((0.5, 0.8, 1.2)):
-        store(made("tracking", {"tokens": 32, "seed": seed}, lost_ratio=ratio))
+        store(made("tracking", {"tokens": 32, "seed": seed}, lost_ratio=ratio, lost_dynamic=0.125))
     assert "**0.80 times** as often as a crop does (median), and mostly less often" in (
         further.tracking_sentence().data
     )
+    stress_ = {"variant": "jitter", "tokens": 32, "seed": 0}
+    store(made("tracking_stress", stress_, lost_ratio=0.3, lost_dynamic=0.5))
+    lines = more.tracking_table().data.splitlines()
+    assert lines[2] == "| one digit moves | 32 | 12.5 | **0.83 (0.50 to 1.20)** |"
+    assert lines[3] == "| the camera shakes | 32 | 50.0 | **0.30** |"
 
 
 # ---- early exit -----------------------------------------------------------------------------------------
