@@ -68,6 +68,23 @@ def test_plain_frame_differences_do_not_survive_flicker_jitter_or_stillness(scen
         assert caught(sparsity.keep_top(sparsity.change(frames), 32), ink).mean() > plain + lost, variant
 
 
+def test_the_last_of_a_budget_lies_next_to_the_first(scenes, monkeypatch):
+    """Not on the digit that stands still, which looks like another mover when the camera shakes."""
+    frames = scenes["jitter"][0]
+
+    def alone():
+        """How many of the 32 touch none of the 20 strongest of their slot."""
+        scores = sparsity.change(frames)
+        kept = sparsity.mask_of(sparsity.keep_top(scores, 32), 256)
+        strong = sparsity.mask_of(sparsity.keep_top(scores, 20), 256).view(-1, 4, 8, 8).float()
+        near = torch.nn.functional.max_pool2d(strong, 3, 1, 1).flatten(1).bool()
+        return (kept & ~near).sum(1).float().mean()
+
+    assert alone() < 0.5
+    monkeypatch.setattr(sparsity, "NEAR", 0.0)
+    assert alone() > 2
+
+
 def test_a_threshold_means_the_same_under_every_disturbance(scenes):
     """findings.md: a fixed threshold on differences keeps 48, 100 and 24 % under these disturbances."""
     kept = {
