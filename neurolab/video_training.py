@@ -27,6 +27,9 @@ from neurolab.video_net import Seen, VideoConfig, VideoTransformer
 Choose = Callable[[Tensor, int], Tensor | None]
 """From frames (B, F, S, S) and the step: the tubelets to keep, (B, n), or None for all."""
 
+Point = dict[str, float]
+"""One evaluation: step, loss, accuracy (0 to 1), away (pixels)."""
+
 BATCH = 64
 VALIDATION = 1000  # scenes
 KEPT = 32  # tubelets by change
@@ -108,6 +111,7 @@ def train(
     net: VideoTransformer,
     seed: int,
     *,
+    turn: int = 0,
     steps: int | None = None,
     rate: float | None = None,
     batch: int | None = None,
@@ -116,14 +120,15 @@ def train(
 ) -> History:
     """Train `net` in place as `name` (a key of CHOICES); the last two thirds of it cool.
 
+    turn: how often this stage was run before; each time it starts at half the rate and sees other clips.
     steps, rate (of the matrices; the rest gets half of it) and batch (clips) are those of the stage, if None.
     """
     if name not in CHOICES:
         raise ValueError(f"name {name!r}: must be one of {tuple(CHOICES)}")
     torch.set_num_threads(1)
-    choose, count, rate = CHOICES[name], steps or STEPS[net.config.side][name], rate or RATE[name]
+    choose, count, rate = CHOICES[name], steps or STEPS[net.config.side][name], rate or RATE[name] / 2**turn
     batch = batch or BATCH * 64 // net.config.side // (2 if name == "dense" else 1)
-    offset = 10_000_000 * (1 + seed) + 1_000_000 * list(CHOICES).index(name)
+    offset = 10_000_000 * (1 + seed) + 1_000_000 * list(CHOICES).index(name) + 100_000 * turn
 
     def loss_of(model: torch.nn.Module, step: int) -> Tensor:
         first = offset + step * batch
@@ -148,14 +153,30 @@ def train(
     )
 
 
-def ship(net: VideoTransformer, name: str, seed: int, history: History, folder: Path) -> Path:
+def ship(net: VideoTransformer, name: str, seed: int, curve: list[Point], folder: Path) -> Path:
     """Keep the network in `folder`: weights as float16, sizes and the training's curve as JSON."""
     path = folder / video_net.weights(name, seed, net.config.side).name
     save_file({k: v.half().contiguous() for k, v in net.state_dict().items()}, path)
     path.chmod(0o644)
-    card = {"config": asdict(net.config), "seed": seed, "curve": history.evaluations, "steps": history.step}
+    card = {"config": asdict(net.config), "seed": seed, "curve": curve}
     path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def until_it_stops(stage: Callable[[str, int], History], least: float = 0.003, turns: int = 4) -> list[Point]:
+    """The dense stage again and again, `turns` times at most, until a turn gains less than `least` accuracy.
+
+    A turn's accuracy is that at its end, when it has cooled. Gives the curve of all turns.
+    """
+    curve: list[Point] = []
+    for turn in range(turns):
+        history = stage("dense", turn)
+        stopped = curve and history.evaluations[-1]["accuracy"] < curve[-1]["accuracy"] + least
+        before = curve[-1]["step"] if curve else 0
+        curve += [{**point, "step": before + point["step"]} for point in history.evaluations]
+        if stopped:
+            break
+    return curve
 
 
 def course(
@@ -170,9 +191,9 @@ def course(
     if begun is not None:
         net.load_state_dict(begun)
 
-    def stage(name: str) -> History:
-        kept = folder / f"{name}-{side}-{seed}.checkpoint.safetensors"
-        return train(name, net, seed, checkpoint=kept, progress=progress)
+    def stage(name: str, turn: int = 0) -> History:
+        kept = folder / f"{name}{turn or ''}-{side}-{seed}.checkpoint.safetensors"
+        return train(name, net, seed, turn=turn, checkpoint=kept, progress=progress)
 
     stage("start")
     begun = {k: v.clone() for k, v in net.state_dict().items()}
@@ -181,7 +202,9 @@ def course(
             net.load_state_dict(begun)
             if name == "dense":
                 stage("wide")
-            ship(net, name, seed, stage(name), folder)
+                ship(net, name, seed, until_it_stops(stage), folder)
+            else:
+                ship(net, name, seed, stage(name).evaluations, folder)
     return begun
 
 
