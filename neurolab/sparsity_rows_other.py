@@ -130,7 +130,8 @@ def tracking_table() -> Any:
         [*read("sparsity.tracking"), *read("sparsity.tracking_sweep"), *read("sparsity.tracking_stress")],
         {"variant": "the camera sees", "tokens": "tokens"},
         [
-            ("lost by what changes (%)", "lost_dynamic", 1, 100.0), ("by cropping", "lost_cropping", 1, 100.0),
+            ("lost by what changes (%)", "lost_dynamic", 1, 100.0),
+            ("by cropping", "lost_cropping", 1, 100.0),
             ("by cropping ahead", "lost_cropping_ahead", 1, 100.0),
             ("what changes / cropping", "lost_ratio", 2),
         ],

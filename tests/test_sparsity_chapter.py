@@ -165,7 +165,7 @@ def test_every_explorer_that_computes_holds_at_its_corners(nets):
         ),
         Explorer(
             ex.gated, pictures.gated,
-            {"scene": Choice("one digit moves", "nothing moves"), "clip": Choice(12, 5),
+            {"scene": Choice("one digit moves", "nothing moves"), "clip": Choice(18, 8),
              "threshold": Choice(0.0, 0.4), "budget": Choice(8, 256)}, pictures.GATED_CHANGES, alt="a",
         ),
         Explorer(ex.stills, pictures.frames, alt="a"),
