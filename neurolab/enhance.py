@@ -8,7 +8,7 @@ Why such a network: no pixel sees further than HALO, so a patch whose surroundin
 out as before, and copying it is exact, not a guess. A Transformer would mix all patches, and skipping would
 only be approximate. And since only the first layer reads the halo, a patch done alone costs no more than its
 share of a whole frame; with 3 x 3 convolutions all the way it would. Shapes: S pixels along an edge of the
-input, G patches along it, w = PATCH + 2 HALO, k = 2 HALO + 1.
+input, G patches along it, k = 2 HALO + 1.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurolab.enhance_moves import PATCH, ZOOM, Moves, moves, padded
 from neurolab.paths import DATA
 
-ZOOM = 2  # fine pixels along the edge of a coarse one
-PATCH = 4  # coarse pixels along the edge of a patch
 HALO = 3  # how many pixels around a pixel matter
 WIDTH, LAYERS = 96, 4
 SHADES = 255
@@ -39,7 +38,7 @@ ALL = 0.7  # share of the patches from which on the whole frame is done: packing
 
 
 class Enhancer(nn.Module):
-    """Windows of a coarse picture -> the fine pixels in their middle.
+    """What is around a coarse pixel -> the four fine pixels in it.
 
     width: of the hidden layers. layers: linear ones, at least 2. halo: pixels around the middle one, >= 1.
     """
@@ -54,13 +53,12 @@ class Enhancer(nn.Module):
         sizes = [(2 * halo + 1) ** 2, *[width] * (layers - 1), ZOOM**2]
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in itertools.pairwise(sizes))
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """(n, k * k) -> (n, 4): what is to be added to the middle pixel, said from the differences to it."""
-        middle = windows[:, windows.shape[1] // 2, None]
-        x = windows - middle
+    def forward(self, differences: Tensor) -> Tensor:
+        """(n, k * k), what is around a pixel minus that pixel -> (n, 4): its fine pixels minus that pixel."""
+        x = differences
         for layer in self.layers[:-1]:
             x = F.relu(layer(x), inplace=True)
-        made: Tensor = middle + self.layers[-1](x)
+        made: Tensor = self.layers[-1](x)
         return made
 
     @property
@@ -83,17 +81,6 @@ def seen(fine: Tensor, noise: float = 0.0, dice: torch.Generator | None = None) 
     return (coarse * SHADES).round().clamp(0, SHADES) / SHADES
 
 
-def padded(frames: Tensor, halo: int) -> Tensor:
-    """(F, S, S) -> (F, S + 2 halo, S + 2 halo): the border pixels go on outside."""
-    return F.pad(frames[:, None], (halo,) * 4, mode="replicate")[:, 0]
-
-
-def windows(frames: Tensor, halo: int) -> Tensor:
-    """Every pixel with what is around it: (F, S, S) -> (F * S * S, k * k)."""
-    k = 2 * halo + 1
-    return padded(frames, halo).unfold(1, k, 1).unfold(2, k, 1).reshape(-1, k * k)
-
-
 def check(frame: Tensor) -> None:
     """ValueError where `frame` is no finite (S, S), S a multiple of PATCH."""
     if frame.ndim != 2 or frame.shape[0] != frame.shape[1] or frame.shape[0] % PATCH:
@@ -102,13 +89,19 @@ def check(frame: Tensor) -> None:
         raise ValueError("frame: some pixels are not finite")
 
 
+def think(net: Enhancer, frame: Tensor, which: Tensor, picture: Tensor, by: Moves | None = None) -> None:
+    """Compute the patches `which` (n,) of frame (S, S), packed, and put them into picture (2S, 2S)."""
+    by = by or moves()
+    by.paste(net(by.pack(frame, which, net.halo)), frame, which, picture)
+
+
 @torch.inference_mode()
 def dense(net: Enhancer, frame: Tensor) -> Tensor:
     """The whole frame: (S, S) -> (2S, 2S)."""
     check(frame)
-    side = frame.shape[0]
-    made = net(windows(frame[None], net.halo))
-    return made.view(side, side, ZOOM, ZOOM).transpose(1, 2).reshape(ZOOM * side, ZOOM * side)
+    picture = torch.empty(ZOOM * frame.shape[0], ZOOM * frame.shape[0])
+    think(net, frame.contiguous(), torch.arange((frame.shape[0] // PATCH) ** 2), picture)
+    return picture
 
 
 @torch.inference_mode()
@@ -139,11 +132,17 @@ class Dynamic:
     threshold: the largest change (of 0..1) that a patch may ignore; at 0 the result is that of `dense`.
     margin: how far around a patch changes count, 0 to the halo (None: all of it, and threshold 0 is exact).
     most: patches a frame at most (None: no limit); the most changed go first, the others wait, still marked.
-    A patch's changes are added up until it is computed, so that slow ones are not missed.
+    A patch's changes are added up until it is computed, so that slow ones are not missed. by: the version of
+    the moves (None: the quicker one that there is).
     """
 
     def __init__(
-        self, net: Enhancer, threshold: float = 0.0, margin: int | None = None, most: int | None = None
+        self,
+        net: Enhancer,
+        threshold: float = 0.0,
+        margin: int | None = None,
+        most: int | None = None,
+        by: Moves | None = None,
     ) -> None:
         margin = net.halo if margin is None else margin
         if not 0 <= threshold < 1:
@@ -153,52 +152,43 @@ class Dynamic:
         if most is not None and most < 1:
             raise ValueError(f"most {most!r}: must be at least 1, or None")
         self.net, self.threshold, self.margin, self.most = net, threshold, margin, most
+        self.by = by or moves()
         self.forget()
 
     def forget(self) -> None:
         """Back to the beginning: the next frame is computed whole."""
-        self._before: Tensor | None = None  # (S + 2 halo, S + 2 halo): the last frame
+        self._before: Tensor | None = None  # (S, S): the last frame
         self._picture = self._missed = torch.empty(0)  # (2S, 2S); (G, G): changes since a patch was computed
 
     @torch.inference_mode()
     def step(self, frame: Tensor) -> Step:
         """The next frame (S, S), of the same size as those before. ValueError for another, or a NaN in it."""
         check(frame)
-        p, h = PATCH, self.net.halo
-        width, grid = p + 2 * h, frame.shape[0] // p
-        around, before = padded(frame[None], h)[0], self._before
+        frame, grid, before = frame.contiguous(), frame.shape[0] // PATCH, self._before
         if before is None:
-            return self._whole(frame, around)
-        if around.shape != before.shape:
-            raise ValueError(f"frame of {frame.shape[0]} pixels: those before had {len(before) - 2 * h}")
-        away = h - self.margin
-        change = (around - before).abs_()[away : len(around) - away, away : len(around) - away]
-        change = change.unfold(0, width - 2 * away, p).amax(2).unfold(1, width - 2 * away, p).amax(2)
-        self._before, self._missed = around, self._missed.add_(change)
+            return self._whole(frame)
+        if frame.shape != before.shape:
+            raise ValueError(f"frame of {frame.shape[0]} pixels: those before had {before.shape[0]}")
+        self.by.look(frame, before, self._missed, self.margin)
         chosen = self._missed > self.threshold
         which = chosen.view(-1).nonzero()[:, 0]
         if self.most is not None and len(which) > self.most:
             which = self._missed.view(-1).topk(self.most).indices
             chosen = torch.zeros_like(chosen).view(-1).index_fill_(0, which, True).view_as(chosen)
         if len(which) > ALL * grid**2:
-            return self._whole(frame, around)
+            return self._whole(frame)
         if len(which):
-            row, column = which // grid, which % grid
-            tiles = around.unfold(0, width, p).unfold(1, width, p)[row, column]  # (n, w, w): packed
-            places = self._picture.view(grid, ZOOM * p, grid, ZOOM * p).transpose(1, 2)  # (G, G, 2p, 2p)
-            places[row, column] = self._patches(tiles)
+            think(self.net, frame, which, self._picture, self.by)
             self._missed.view(-1).index_fill_(0, which, 0.0)
         return Step(self._picture.clone(), chosen)
 
-    def _patches(self, tiles: Tensor) -> Tensor:
-        """tiles (n, w, w) -> (n, 2p, 2p)."""
-        k, p = 2 * self.net.halo + 1, PATCH
-        out = self.net(tiles.unfold(1, k, 1).unfold(2, k, 1).reshape(-1, k * k))
-        return out.view(-1, p, p, ZOOM, ZOOM).transpose(2, 3).reshape(-1, ZOOM * p, ZOOM * p)
-
-    def _whole(self, frame: Tensor, around: Tensor) -> Step:
+    def _whole(self, frame: Tensor) -> Step:
         grid = frame.shape[0] // PATCH
-        self._before, self._picture, self._missed = around, dense(self.net, frame), torch.zeros(grid, grid)
+        self._before, self._picture, self._missed = (
+            frame.clone(),
+            dense(self.net, frame),
+            torch.zeros(grid, grid),
+        )
         return Step(self._picture.clone(), torch.ones(grid, grid, dtype=torch.bool))
 
 

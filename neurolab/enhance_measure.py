@@ -98,7 +98,7 @@ def patches_a_frame(make: Callable[[], Dynamic], streams: Sequence[Stream]) -> f
 
 
 def quicker(net: Enhancer, frame: Tensor) -> Callable[[Enhancer, Tensor], Tensor]:
-    """The quicker of two ways to do a whole frame: one product over all windows, or convolutions."""
+    """The quicker of two ways to do a whole frame: one product over all pixels, or convolutions."""
     found = paired(lambda: convolved(net, frame), lambda: dense(net, frame), pairs=11)
     return convolved if found.median > 1 else dense
 

@@ -50,8 +50,9 @@ def train(
     def loss(model: nn.Module, step: int) -> Tensor:
         i = torch.randint(scenes, (BATCH,), generator=order)
         row, column = torch.randint(side, (2, BATCH), generator=order)
-        made = model(around[i, row, column].flatten(1))  # (BATCH, 4)
-        return F.mse_loss(made, wanted[i, row, column].flatten(1))
+        middle = coarse[i, row, column, None]  # (BATCH, 1)
+        made = model(around[i, row, column].flatten(1) - middle)  # (BATCH, 4)
+        return F.mse_loss(middle + made, wanted[i, row, column].flatten(1))
 
     def evaluate(model: nn.Module) -> dict[str, float]:
         made = torch.stack([dense(net, frame) for frame in checked[0]])

@@ -25,7 +25,7 @@ LOST = video.DIGIT / 2  # pixels
 STRIDE = video.SLOT  # frames from one look to the next
 CHOICES = ("dynamic", "cropping", "cropping_ahead")
 SHAKEN = 4.0  # pixels, spread of the crop's place in training, as a prediction would be off
-TUNING = 400  # steps
+TUNING = 200  # steps
 
 
 def crop(centre: Tensor, n: int, side: int = video.SIDE, slots: int = video.FRAMES // video.SLOT) -> Tensor:

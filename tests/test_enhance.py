@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from neurolab import energy, enhance, enhance_measure, enhance_training, video
+from neurolab import energy, enhance, enhance_measure, enhance_moves, enhance_training, video
 from neurolab.enhance import HALO, PATCH, Dynamic, Enhancer, convolved, dense, psnr, seen
 
 torch.set_num_threads(1)
@@ -77,6 +77,43 @@ def test_a_margin_of_0_looks_at_the_patch_alone_and_is_nearly_right(net, frames)
     away = (step.picture - dense(net, touched)).abs()
     assert 0 < away.max() < 0.1
     assert away[16 * PATCH : 18 * PATCH, 16 * PATCH : 18 * PATCH].max() < CLOSE
+
+
+@pytest.mark.parametrize("halo", [1, 3])
+def test_the_compiled_moves_do_what_the_plain_ones_do(frames, halo):
+    frame, before, which = frames[3], frames[0], torch.tensor([0, 5, 15, 16, 100, 240, 255])
+    plain, compiled = enhance_moves.PLAIN, enhance_moves.COMPILED
+    assert torch.equal(plain.pack(frame, which, halo), compiled.pack(frame, which, halo))
+    for margin in range(halo + 1):
+        found = []
+        for by in (plain, compiled):
+            last, missed = before.clone(), torch.ones(GRID, GRID)
+            by.look(frame, last, missed, margin)
+            assert torch.equal(last, frame)
+            found.append(missed)
+        assert found[0].max() > 1.1
+        assert torch.equal(*found)
+    made, pictures = torch.randn(len(which) * PATCH**2, 4), []
+    for by in (plain, compiled):
+        pictures.append(torch.zeros(2 * SIDE, 2 * SIDE))
+        by.paste(made, frame, which, pictures[-1])
+    assert torch.equal(*pictures)
+    assert (pictures[0] != 0).sum() == made.numel()
+
+
+def test_a_packed_row_is_a_pixels_surroundings_minus_the_pixel(frames):
+    which = torch.tensor([17])  # row 1, column 1: pixels 4 to 7 each way
+    row = enhance_moves.PLAIN.pack(frames[0], which, HALO)[6]  # pixel (5, 6)
+    around = frames[0][5 - HALO : 6 + HALO, 6 - HALO : 7 + HALO]
+    assert torch.equal(row.view_as(around), around - frames[0][5, 6])
+
+
+def test_the_plain_moves_give_the_same_stream(net, frames):
+    one, other = Dynamic(net, by=enhance_moves.PLAIN), Dynamic(net)
+    for frame in frames[:4]:
+        a, b = one.step(frame), other.step(frame)
+        assert torch.equal(a.done, b.done)
+        assert (a.picture - b.picture).abs().max() < CLOSE
 
 
 def test_slow_changes_add_up(net, frames):
