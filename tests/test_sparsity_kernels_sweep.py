@@ -10,6 +10,7 @@ import torch
 
 from neurolab import crossover
 from neurolab.benchmark import Ratio
+from neurolab.dispatch import Dispatcher
 from neurolab.sparse_formats import FORMATS
 from neurolab.sweeps import sparsity_kernels as sweep
 
@@ -57,6 +58,7 @@ def test_the_worst_of_the_dispatcher_is_the_worst(monkeypatch):
         )
 
     monkeypatch.setattr(sweep.crossover, "cell", cell)
+    monkeypatch.setattr(sweep, "Dispatcher", partial(Dispatcher, deterministic=True))
     found = sweep.dispatched(32, "blocks")
     assert found["worst_slowdown_percent"] == pytest.approx(25)
     assert len(found["picked"]) == len(found["densities"]) == 7
@@ -72,6 +74,7 @@ def test_real_matrices_are_multiplied_as_they_are(kind, monkeypatch):
     for tensor in ("weight_numbers", "weight_blocks", "changed_tokens"):
         found = partial(sweep._quiet, sweep.stored, tensor, kind)()
         assert 0 < found["numbers_there"] <= found["blocks_there"] <= 1
+        assert found["cpu_share"] > 0
     assert found["numbers_there"] < 0.6
 
 

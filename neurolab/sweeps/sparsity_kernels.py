@@ -5,6 +5,8 @@ One thread; every ratio is the best dense product's time over the kernel's (`cro
 
 from __future__ import annotations
 
+import time
+import warnings
 from functools import lru_cache, partial
 from typing import Any
 
@@ -175,13 +177,18 @@ def stored(tensor: str, kind: str) -> dict[str, Any]:
 
 
 def _quiet(make: Any, *args: Any) -> dict[str, Any]:
-    """`make` on one thread, without gradients, and without torch's notice that CSR is in beta."""
-    import warnings
+    """`make` on one thread, without gradients, and without torch's notice that CSR is in beta.
 
+    cpu_share: the share of the time in which this process had a processor. Well under 1, others were at work,
+    and a ratio of calls of many milliseconds is not to be trusted: the longer one is interrupted more often.
+    """
     torch.set_num_threads(1)
+    wall, cpu = time.perf_counter(), time.process_time()
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore", UserWarning)
-        return dict(make(*args))
+        made = dict(make(*args))
+    share = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    return {**made, "cpu_share": round(share, 3)}
 
 
 def _job(name: str, setting: dict[str, Any], make: Any, minutes: float, *args: Any) -> Job:
