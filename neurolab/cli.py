@@ -129,7 +129,8 @@ def train(
         str,
         typer.Argument(
             help="`assistant`, `spiking`: its networks (chapter 3), `vision`: an image network (4), "
-            "`video`: those that watch (6), or `exit`: the assistant's heads for early exit (6)."
+            "`video`: those that watch (6), `enhance`: those that draw finer (6), "
+            "or `exit`: the assistant's heads for early exit (6)."
         ),
     ] = "assistant",
     folder: Annotated[
@@ -178,6 +179,13 @@ def train(
         from neurolab import early_exit, exit_figures
 
         _say(f"The heads lie in {exit_figures.ship(folder / early_exit.FILE.name if folder else None)}.")
+    elif what == "enhance":
+        if stage is not None:
+            raise ValueError(f"--stage {stage}: belongs to `neurolab train spiking`")
+        from neurolab import enhance, enhance_training
+
+        enhance_training.ship(folder, steps=steps)
+        _say(f"The networks lie in {folder or enhance.FOLDER}.")
     elif what == "video":
         if steps is not None or stage is not None:
             raise ValueError("--steps, --stage: belong to other networks than video")
@@ -185,7 +193,7 @@ def train(
 
         _say(f"The networks lie in {video_training.everything_shipped(folder, resume=resume)}.")
     else:
-        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision, video, exit")
+        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision, video, exit, enhance")
 
 
 def _train_assistant(folder: Path | None, steps: int | None, resume: bool) -> None:
