@@ -25,7 +25,7 @@ LOST = video.DIGIT / 2  # pixels
 STRIDE = video.SLOT  # frames from one look to the next
 CHOICES = ("dynamic", "cropping", "cropping_ahead")
 SHAKEN = 4.0  # pixels, spread of the crop's place in training, as a prediction would be off
-TUNING = 200  # steps
+TUNING = 120  # steps
 
 
 def crop(centre: Tensor, n: int, side: int = video.SIDE, slots: int = video.FRAMES // video.SLOT) -> Tensor:
@@ -138,7 +138,7 @@ def tune(
     n: int,
     *,
     steps: int = TUNING,
-    batch: int = 64,
+    batch: int = 48,
     rate: float = 0.0015,
     progress: bool = False,
     evaluate: Callable[[torch.nn.Module], dict[str, float]] | None = None,
