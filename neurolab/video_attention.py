@@ -28,6 +28,11 @@ RULES = ("topk", "shared", "budgeted")
 RIDGE = 0.3  # of the features' mean square
 
 
+def tile(N: int) -> int:
+    """Queries and keys in a tile: larger ones where there are more, so that packing them stays cheap."""
+    return TILE if N <= 512 else 2 * TILE
+
+
 def rule(name: str, keep: float) -> Rule:
     """A rule by name. keep: keys of each query ("topk"), of each head ("shared"); the share of tiles
     ("budgeted", where the readout looks at everything and nothing but the readout looks at it).
@@ -44,7 +49,7 @@ def rule(name: str, keep: float) -> Rule:
     def by_tiles(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         first = F.scaled_dot_product_attention(q[:, :, :1], k, v)
         q, k, v = (x[:, :, 1:] for x in (q, k, v))
-        chosen = topk_attention.tiles(q, k, keep)
+        chosen = topk_attention.tiles(q, k, keep, tile(q.shape[2]))
         return torch.cat((first, topk_attention.budgeted(q, k, v, chosen)), 2)
 
     return by_tiles
@@ -68,7 +73,7 @@ def macs(config: VideoConfig, name: str, keep: float) -> dict[str, float]:
     parts: dict[str, float] = {**video_net.macs(config)}
     L, N, E, H = 1 + config.tokens, config.tokens, config.width // config.heads, config.heads
     if name == "budgeted":
-        made = topk_attention.macs(name, N, N, E, H, keep, TILE)
+        made = topk_attention.macs(name, N, N, E, H, keep, tile(N))
         made["after"] += 2.0 * L * E * H  # the readout
     else:
         made = topk_attention.macs(name, L, L, E, H, keep)
