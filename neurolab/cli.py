@@ -129,8 +129,8 @@ def train(
         str,
         typer.Argument(
             help="`assistant`, `spiking`: its networks (chapter 3), `vision`: an image network (4), "
-            "`video`: those that watch (6), `enhance`: those that draw finer (6), "
-            "or `exit`: the assistant's heads for early exit (6)."
+            "`video`: those that watch (6), `gate`: what they teach to choose (6), `enhance`: those that "
+            "draw finer (6), or `exit`: the assistant's heads for early exit (6)."
         ),
     ] = "assistant",
     folder: Annotated[
@@ -192,8 +192,17 @@ def train(
         from neurolab import video_training
 
         _say(f"The networks lie in {video_training.everything_shipped(folder, resume=resume)}.")
+    elif what == "gate":
+        if steps is not None or stage is not None:
+            raise ValueError("--steps and --stage: not for `neurolab train gate`, which takes minutes")
+        from neurolab import learned_gate
+
+        made_gates = learned_gate.everything_shipped(folder)
+        _say(f"Gates: {', '.join(path.name for path in made_gates) or 'none, for want of dense networks'}.")
     else:
-        raise ValueError(f"cannot train {what!r}; there are assistant, spiking, vision, video, exit, enhance")
+        raise ValueError(
+            f"cannot train {what!r}; there are assistant, spiking, vision, video, gate, exit, enhance"
+        )
 
 
 def _train_assistant(folder: Path | None, steps: int | None, resume: bool) -> None:

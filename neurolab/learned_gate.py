@@ -23,6 +23,7 @@ from neurolab.video_net import VideoConfig, VideoTransformer
 SLOTS = video.FRAMES // video.SLOT
 LOOKED_AT = 3  # numbers a tubelet
 WIDTH = 16
+SEEDS = (0, 1, 2)
 CLIPS, EPOCHS, BATCH, RATE = 1500, 40, 50, 0.01
 
 
@@ -139,9 +140,10 @@ def distil(
     return gate.eval(), curve
 
 
-def ship(gate: Gate, seed: int, side: int, curve: Sequence[float]) -> Path:
-    """Keep the gate in data/video/, beside the network that taught it."""
+def ship(gate: Gate, seed: int, side: int, curve: Sequence[float], folder: Path | None = None) -> Path:
+    """Keep the gate in `folder`, None for data/video/, beside the network that taught it."""
     path = video_net.weights("gate", seed, side)
+    path = (folder or path.parent) / path.name
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({k: v.contiguous() for k, v in gate.state_dict().items()}, path)
     path.chmod(0o644)
@@ -154,13 +156,19 @@ def load(seed: int = 0, side: int = video.SIDE) -> Gate:
     """The gate distilled from the dense network of `seed`. FileNotFoundError that says how to make it."""
     path = video_net.weights("gate", seed, side)
     if not path.exists():
-        raise FileNotFoundError(f"{path.name} is not in data/video; learned_gate.course({seed}) makes it")
+        raise FileNotFoundError(f"{path.name} is not in data/video; `neurolab train gate` makes it")
     gate = Gate()
     gate.load_state_dict(load_file(path))
     return gate.eval()
 
 
-def course(seed: int, side: int = video.SIDE) -> Path:
-    """Distil and keep the gate of `seed`: two or three minutes."""
-    gate, curve = distil(video_net.load("dense", seed, side), seed)
-    return ship(gate, seed, side, curve)
+def course(seed: int, side: int = video.SIDE, folder: Path | None = None) -> Path:
+    """Distil and keep the gate of `seed`: a minute."""
+    torch.set_num_threads(1)
+    gate, curve = distil(video_net.load("dense", seed, side), seed, clips=CLIPS, epochs=EPOCHS)
+    return ship(gate, seed, side, curve, folder)
+
+
+def everything_shipped(folder: Path | None = None) -> list[Path]:
+    """`neurolab train gate`: a gate for every seed that has a dense network."""
+    return [course(seed, folder=folder) for seed in SEEDS if video_net.weights("dense", seed).exists()]

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from neurolab import learned_gate, sparsity, video, video_net
+from neurolab import cli, learned_gate, sparsity, video, video_net
 from neurolab.learned_gate import Gate
 
 torch.set_num_threads(1)
@@ -105,12 +106,35 @@ def test_the_gate_is_small():
 
 def test_a_shipped_gate_comes_back(taught, tmp_path, monkeypatch):
     monkeypatch.setattr(video_net, "DATA", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"gate-64-7.safetensors .*learned_gate.course\(7\)"):
+    with pytest.raises(FileNotFoundError, match=r"gate-64-7.safetensors .*`neurolab train gate`"):
         learned_gate.load(7)
     learned_gate.ship(taught[0], 7, 64, taught[1])
     frames = video.clips(range(2)).frames
     with torch.no_grad():
         assert torch.equal(learned_gate.load(7)(frames), taught[0](frames))
+
+
+def test_the_command_teaches_a_gate_for_every_dense_network(teacher, tmp_path, monkeypatch):
+    monkeypatch.setattr(video_net, "DATA", tmp_path)
+    (tmp_path / "video").mkdir()
+    for seed in (0, 2):
+        video_net.weights("dense", seed).touch()
+    asked = []
+
+    def load(name, seed, side):
+        asked.append((name, seed, side))
+        return teacher
+
+    monkeypatch.setattr(video_net, "load", load)
+    monkeypatch.setattr(learned_gate, "CLIPS", 6)
+    monkeypatch.setattr(learned_gate, "EPOCHS", 1)
+    found = CliRunner().invoke(cli.app, ["train", "gate", "--folder", str(tmp_path / "mine")])
+    assert found.exit_code == 0, found.output
+    assert asked == [("dense", 0, 64), ("dense", 2, 64)]
+    made = sorted(path.name for path in (tmp_path / "mine").glob("*.safetensors"))
+    assert made == ["gate-64-0.safetensors", "gate-64-2.safetensors"]
+    assert "gate-64-2.safetensors" in found.output
+    assert isinstance(CliRunner().invoke(cli.app, ["train", "gate", "--steps", "3"]).exception, ValueError)
 
 
 def test_bad_input_is_named(teacher):
