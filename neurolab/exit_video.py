@@ -28,7 +28,7 @@ Choose = Callable[[Tensor], Tensor | None]
 """Frames (B, F, S, S) -> the tubelets to keep (B, n), or None for all."""
 
 HIDDEN = 128
-STEPS = 200
+STEPS = 600
 BATCH = 48
 RATE = 0.002
 FIRST = 900_000_000  # seeds of the scenes that heads train on begin here

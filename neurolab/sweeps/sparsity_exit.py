@@ -24,7 +24,7 @@ NEVER = early_exit.NEVER
 EVERY = 4  # of the held-out questions, in the rows of the settings chosen
 FEW = 16  # the same in the sweep
 TIMED = 400  # requests timed, different ones
-NETWORKS = ("dense", "dynamic")
+STEPS = {"dense": 400, "dynamic": 600}  # of the video networks' heads: two minutes, and less than one
 KEPT = 32  # tubelets that the dynamic network thinks about
 VALIDATION, TEST = 2000, 4096  # scenes
 SWEPT: dict[str, float | tuple[float, ...]] = {
@@ -74,7 +74,7 @@ def kept(network: str, frames: Tensor) -> Tensor | None:
 def video_trained(network: str, seed: int) -> tuple[VideoTransformer, VideoHeads]:
     """The network of `seed`, and heads trained now: a minute or two on one thread."""
     net = video_net.load(network, seed)
-    return net, exit_video.train(net, partial(kept, network), seed=seed)[0]
+    return net, exit_video.train(net, partial(kept, network), steps=STEPS[network], seed=seed)[0]
 
 
 def video_times(
