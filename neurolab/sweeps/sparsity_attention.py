@@ -67,7 +67,7 @@ def operations(name: str, tokens: int, keep: float, tile: int = topk_attention.T
 
 
 def topk(tokens: int, keep: int, method: str) -> dict[str, float]:
-    """Exact top-k against dense attention. operations_ratio: N / k, as the claim counts, the k being known."""
+    """Exact top-k against dense attention. operations_ratio: N / k, as the claim counts."""
     torch.set_num_threads(1)
     q, k, v = given(tokens)
     found = operations("topk", tokens, keep)
