@@ -87,7 +87,7 @@ class Live:
             if answered.path == "none":
                 continue
             again = self._again(answered, doubt, start)
-            good = doubt is None if again is None or again.agrees is None else again.agrees
+            good = doubt is None if again is None or again.digit is None else "disagrees" not in again.events
             self.governor.judged(good, answered.path)
             if again is not None:
                 yield self.telemetry.add(again)
@@ -164,7 +164,10 @@ class Live:
 
     @torch.inference_mode()
     def _again(self, first: Record, doubt: str | None, start: float) -> Record | None:
-        """The dense path thinks about an answered frame again, where there is a reason and the time."""
+        """The dense path thinks about an answered frame again, where there is a reason and the time.
+
+        The surer of the two answers counts: what is said later is no correction if it is less sure.
+        """
         self._since_audit += 1
         due = self.governor.probing or 0 < self.policy.audit <= self._since_audit
         next_due = start + first.arrived + self.period
@@ -179,10 +182,15 @@ class Live:
             return replace(again, events=("dense failed",), fault=failed or "no finite number")
         now = self.clock.now()
         agrees = said.digit == first.digit and math.dist(said.centre, first.centre or ()) <= self.check.near
-        self.governor.thought_again(seconds, now > next_due, excuse=agrees and doubt is not None)
-        self._trusted = first.frame, said  # the dense path is believed
+        surer = said.sure > (first.sure or 0.0)
+        self.governor.thought_again(
+            seconds, now > next_due, excuse=doubt is not None and (agrees or not surer)
+        )
+        if agrees or surer or self._trusted is None:
+            self._trusted = first.frame, said
         events = ["doubted" if doubt else "audited"]
-        events += ["disagrees"] if not agrees else []
+        if not agrees:
+            events.append("disagrees" if surer else "outvoted")
         events += ["overran"] if now > next_due else []
         return replace(
             again,

@@ -11,8 +11,9 @@ definition where the objective is less than the dense time. So:
    by one, down to `base`. What is used is the smaller of wanted and affordable.
 3. *Dense, in the time left.* Where the check is broken, and every `audit` frames, the dense path thinks of
    the same frame again once its first answer is out, if that fits before the next frame. If it did not fit
-   after all, it is left off for `hold` frames. Where it agrees with a doubtful answer, it is the frames that
-   are hard and not the budget that is small: doubts count for nothing for `hold` frames.
+   after all, it is left off for `hold` frames. The surer of the two answers counts. Where that is the first
+   one, or both say the same, it is not the budget that is too small: doubts count for nothing for `hold`
+   frames.
 4. *Dense, at once*: where it is affordable and the wanted budget is at the top; where it costs no more than
    the sparse path (sparsity does not pay, by the calibration and by the last frames that both paths have
    seen; after `hold` frames the sparse path is tried again, beside the dense one); and where the sparse path
@@ -231,7 +232,7 @@ class Governor:
 
     def thought_again(self, seconds: float, overran: bool, excuse: bool = False) -> None:
         """Learn how long the dense path took in the time left, whether that was too long, and whether it
-        agreed with a doubtful answer (excuse)."""
+        had nothing better to say of a doubtful answer (excuse)."""
         slow = seconds / self.costs.dense
         self._dense.add(slow)
         self._drift.add(self._last / slow)

@@ -131,9 +131,8 @@ def test_a_second_thought_never_makes_the_next_frame_wait():
 def test_an_audit_finds_a_confident_error():
     def sly(frames, keep=None):
         answer = toy.net(frames, keep)
-        return (
-            answer if keep is None or keep.shape[1] > 8 else toy.Answer(answer.digit.roll(1), answer.centre)
-        )
+        few = keep is not None and keep.shape[1] <= 8
+        return toy.Answer(0.9 * answer.digit.roll(1), answer.centre) if few else answer
 
     _, records = ran(lambda i: toy.frame(i, grown=()), 60, sparse=sly)
     doubts = [r for r in records if "disagrees" in r.events]
@@ -142,6 +141,19 @@ def test_an_audit_finds_a_confident_error():
     after = [r for r in records if r.status == "answered" and r.frame == doubts[0].frame + 1]
     assert after[0].budget == 12
     assert after[0].digit == 6
+
+
+def test_a_dense_path_that_is_less_sure_is_not_believed():
+    def timid(frames, keep=None):
+        answer = toy.net(frames, keep)
+        return answer if keep is not None else toy.Answer(0.9 * answer.digit.roll(1), answer.centre + 9)
+
+    _, records = ran(lambda i: toy.frame(i, grown=()), 100, dense=timid)
+    again = [r for r in records if r.status == "thought again"]
+    assert len(again) == 9
+    assert all(r.events == ("audited", "outvoted") and not r.agrees for r in again)
+    first = [r for r in records if r.status == "answered"]
+    assert all(r.budget == 8 and r.digit == 6 and not r.events for r in first)  # no jump either
 
 
 def test_where_both_paths_doubt_the_budget_stays_and_not_every_frame_is_thought_about_twice():

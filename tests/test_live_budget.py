@@ -194,6 +194,8 @@ def test_the_second_thought_fits_or_is_left_off():
     assert not g.may_think_again(1e9)
     feed(g, 8, 1.0, times=POLICY.hold)
     assert g.may_think_again(1e9)
+    g.thought_again(50.0, overran=False)  # the dense path alone was slow: it may be again
+    assert not g.may_think_again(49.0)
     assert not governor(fallback="none").may_think_again(1e9)
 
 

@@ -92,7 +92,8 @@ def live(
     made |= {f"events_{key.replace(' ', '_')}": value for key, value in summary["events"].items()}
     if scored:
         made["accuracy"], made["tracking_error"] = _right(first, scored, shown)
-        made["accuracy_corrected"], _ = _right(first | again, scored, shown)
+        corrected = {i: record for i, record in again.items() if "disagrees" in record.events}
+        made["accuracy_corrected"], _ = _right(first | corrected, scored, shown)
         truth = _dense_answers(dense, shown, scored)
         made["accuracy_dense"] = 100 * sum(truth[i] == int(shown.digit[i]) for i in scored) / len(scored)
         made["accuracy_drop_points"] = made["accuracy_dense"] - made["accuracy"]
