@@ -183,6 +183,14 @@ def test_fewer_tokens_are_timed_and_counted(nets):
     assert found["milliseconds"][0] > 0
 
 
+def test_the_fastest_of_some_calls_counts():
+    def work(n):
+        return sum(range(n))
+
+    found = watch.fastest({"short": lambda: work(1000), "long": lambda: work(100_000)}, rounds=5)
+    assert found["long"] > 10 * found["short"] > 0
+
+
 def test_a_live_loop_is_drawn_from_its_first_answers():
     first = Record(3, 0.12, "answered", "sparse", budget=32, latency=0.004)
     records = [first, dataclasses.replace(first, frame=4, budget=24, latency=0.006)]
@@ -343,9 +351,8 @@ def test_the_first_guess_is_revealed_by_the_median_of_the_seeds(store):
 
 
 def test_what_was_timed_just_now_is_said():
-    found = [Ratio(r, r, r, 1.0, 1.0) for r in (0.8, 4.0, 3.0)]
-    names = ("hidden by a mask", "packed", "packed, with choosing")
-    said = words.now_sentence(dict(zip(names, found, strict=True)), 10.0).data
+    found = {"all": 4.0, "hidden by a mask": 5.0, "packed": 1.0, "packed, with choosing": 4 / 3}
+    said = words.now_sentence(found, 10.0).data
     assert (
         "**10 times** fewer, the packed clip is **4.0 times** as fast, and 3.0 times with the choosing"
         in said
