@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from neurolab.enhance import PATCH, ZOOM, Dynamic, Enhancer, convolved, dense, p
 SCENES, LENGTH = 24, 64  # test scenes for the quality of the picture, frames of each
 TIMED, TIMED_LENGTH = 3, 200  # and for the time
 NEAR = 0.75 * video.DIGIT  # coarse pixels from the mover's centre: "where it moves"
+BUSY = 1.5
 VARIANTS = ("usual", "noise", "flicker", "jitter", "several", "still")
 
 
@@ -106,7 +108,9 @@ def quicker(net: Enhancer, frame: Tensor) -> Callable[[Enhancer, Tensor], Tensor
 def speed(net: Enhancer, make: Callable[[], Dynamic], streams: Sequence[Stream]) -> dict[str, Any]:
     """Single frames, dynamic and dense (the quicker way) in turns: what `benchmark.Tails` tells.
 
-    The first frame of each stream, of which nothing can be skipped, is among them.
+    The first frame of each stream, of which nothing can be skipped, is among them. wall_over_cpu: how much
+    longer a dense frame took than it computed. On a busy machine long calls are interrupted and short ones
+    not, which flatters the short: from BUSY on, such a ratio means nothing.
     """
     frames = [(i == 0, frame) for each in streams for i, frame in enumerate(each.coarse)]
     whole, run = quicker(net, frames[0][1]), make()
@@ -117,7 +121,13 @@ def speed(net: Enhancer, make: Callable[[], Dynamic], streams: Sequence[Stream])
             run.forget()
         run.step(frame)
 
+    computing = []
+    for _ in range(9):
+        start = time.thread_time()
+        whole(net, frames[0][1])
+        computing.append(time.thread_time() - start)
     found: dict[str, Any] = dict(tails(packed, lambda i: whole(net, frames[i][1]), len(frames)).figures())
+    found["wall_over_cpu"] = found["milliseconds_dense"] / (1e3 * float(np.median(computing)))
     return found | {"dense_by": whole.__name__, "timed": len(frames)}
 
 

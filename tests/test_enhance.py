@@ -1,5 +1,6 @@
 """Video at twice the resolution: copying is exact, changes are found, quality and costs are what is said."""
 
+import json
 import math
 from functools import partial
 
@@ -9,6 +10,7 @@ from torch.nn import functional as F
 
 from neurolab import energy, enhance, enhance_measure, enhance_moves, enhance_training, video
 from neurolab.enhance import HALO, PATCH, Dynamic, Enhancer, convolved, dense, psnr, seen
+from neurolab.sweeps import sparsity_enhance, sparsity_tracking
 
 torch.set_num_threads(1)
 SIDE, GRID = 64, 64 // PATCH
@@ -261,6 +263,30 @@ def test_time_is_told_of_every_frame(net):
     assert found["timed"] == 8
     assert found["latency_ratio"] > 2  # nothing moves: nothing but the first frame is computed
     assert found["dense_by"] in ("dense", "convolved")
+    assert found["wall_over_cpu"] > 0.5
+
+
+def test_rows_of_the_sweep_have_names_of_their_own_and_are_not_timed_on_a_busy_machine(monkeypatch):
+    jobs = [*sparsity_enhance.jobs(), *sparsity_tracking.jobs()]
+    names = [job.name + json.dumps(job.setting, sort_keys=True) for job in jobs]
+    assert len(set(names)) == len(names)
+    assert {job.kind for job in jobs if "energy" in job.setting} == {"simulated"}
+    assert {job.setting["tokens"] for job in jobs if job.name == "sparsity.tracking"} == {32}
+    monkeypatch.setattr(enhance_measure, "LENGTH", 3)
+    monkeypatch.setattr(sparsity_enhance, "TIMED_LENGTH", 3)
+    monkeypatch.setattr(enhance_measure, "BUSY", math.inf)
+    sparsity_enhance.scenes.cache_clear()
+    found = sparsity_enhance.figures(0, "still", 2, margin=1)
+    assert {"psnr", "psnr_dense", "psnr_drop_db", "latency_ratio", "p95_ratio", "tokens_kept_percent"} <= set(
+        found
+    )
+    assert found["macs_ratio"] == pytest.approx(3)  # the first of three frames
+    assert sparsity_enhance.simulated(0, "exact")["energy_ratio"] > 1.5
+    assert sparsity_enhance.training(0)["gain_of_last_half_db"] < 0.5
+    monkeypatch.setattr(enhance_measure, "BUSY", 0.0)
+    with pytest.raises(RuntimeError, match="too busy"):
+        sparsity_enhance.figures(0, "still", 2, margin=1)
+    sparsity_enhance.scenes.cache_clear()
 
 
 def test_training_is_the_same_again_and_learns(tmp_path):

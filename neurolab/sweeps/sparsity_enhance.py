@@ -37,6 +37,8 @@ def figures(seed: int, variant: str, count: int, **how: Any) -> dict[str, Any]:
     net: Enhancer = enhance.load(seed)
     found = enhance_measure.quality(net, partial(Dynamic, net, **how), scenes(seed, variant, count, False))
     found |= enhance_measure.speed(net, partial(Dynamic, net, **how), scenes(seed, variant, TIMED, True))
+    if (busy := found["wall_over_cpu"]) > enhance_measure.BUSY:
+        raise RuntimeError(f"the machine is too busy to time anything: frames took {busy:.1f} times as long")
     return found | {"macs_ratio": found["patches"] / max(found["patches_a_frame"], 1.0)}
 
 
