@@ -127,6 +127,24 @@ def test_rows_hold_what_the_ledger_and_the_chapter_read(net):
     json.dumps([row, long], allow_nan=False)
 
 
+def test_with_the_shipped_networks_a_run_is_repeated_to_the_byte_and_says_what_is_there():
+    dense, sparse = sweep.networks(0)
+    lines = []
+    for _ in range(2):
+        tried = Trial(
+            dense, sparse, stream("usual", 0, 3), clock=SimulatedClock(MODEL, 4), rounds=1, objective=0.004
+        )
+        records = list(tried.arm("loop").run(tried.shown.at, 75))
+        lines.append("".join(record.line() for record in records))
+    assert lines[0] == lines[1]
+    first = [r for r in records if r.status == "answered"]
+    assert len(first) == 68
+    assert sum(r.digit == int(tried.shown.digit[r.frame]) for r in first) >= 61
+    assert all(1 <= r.tokens <= r.budget for r in first if r.path == "sparse")
+    away = sorted((torch.tensor(r.centre) - tried.shown.centre[r.frame]).norm().item() for r in first)
+    assert away[len(away) // 2] < video.PATCH / 2
+
+
 def test_jobs_are_made_once_each_by_functions_of_the_module():
     jobs = sweep.jobs()
     keys = {job.name + json.dumps(job.setting, sort_keys=True) for job in jobs}
