@@ -10,6 +10,7 @@ from neurolab.sweeps import sparsity_mechanisms as sweep
 torch.set_num_threads(1)
 CONFIG = video_net.VideoConfig(width=32, layers=2, heads=4, hidden=32)
 SCENES = 70
+TIMED = sweep.timed
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,13 @@ def test_costs_are_the_mean_over_clips():
 def test_masking_is_timed_three_ways():
     found = sweep.masked(16, rounds=1)
     assert set(found) == {"latency_ratio", "p95_ratio", "without_choosing", "packed_ratio"}
+    assert min(found.values()) > 0
+
+
+@pytest.mark.parametrize("name", ["threshold", "attention"])
+def test_each_call_is_timed_against_the_dense_network(name):
+    found = TIMED(name, 16, 0, 64, rounds=2)
+    assert {"latency_ratio", "p95_ratio", "p99_ratio"} <= set(found)
     assert min(found.values()) > 0
 
 
