@@ -70,13 +70,16 @@ def topk_gathered(q: Tensor, k: Tensor, v: Tensor, keep: int) -> Tensor:
 
 @torch.no_grad()
 def topk_compiled(q: Tensor, k: Tensor, v: Tensor, keep: int, rows: int = ROWS) -> Tensor:
-    """Exact top-k with loops of our own (`topk_kernel`), `rows` queries at a time; needs numba, float32.
+    """Exact top-k with loops of our own (`topk_kernel`), `rows` queries at a time, float32.
 
+    RuntimeError without the optional numba.
     Scores that are equal but for rounding may be taken in another order than by the other two.
     """
     _check(q, k, v, keep)
     if q.dtype != torch.float32 or q.device.type != "cpu":
         raise ValueError(f"q of {q.dtype} on {q.device}: the compiled top-k takes float32 on the CPU")
+    if not has_numba():
+        raise RuntimeError("the compiled top-k needs the optional numba; method 'masked' does without")
     B, H, N, E = q.shape
     M, kernel, z = k.shape[2], kernels(), first_guess(keep, k.shape[2])
     out = torch.empty(B * H, N, E)

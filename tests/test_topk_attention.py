@@ -73,6 +73,14 @@ def test_blocks_of_queries_make_no_difference():
     assert torch.allclose(ta.topk_compiled(q, k, v, 9, rows=7), whole, atol=1e-6)
 
 
+def test_without_the_compiler_the_masked_way_is_taken(monkeypatch):
+    monkeypatch.setattr(ta, "has_numba", lambda: False)
+    q, k, v = given()
+    assert torch.equal(ta.topk(q, k, v, 5), ta.topk_masked(q, k, v, 5))
+    with pytest.raises(RuntimeError, match="needs the optional numba"):
+        ta.topk(q, k, v, 5, "compiled")
+
+
 def chosen_of(scores, keep):
     W, J = torch.empty(len(scores), keep), torch.empty(len(scores), keep, dtype=torch.int32)
     kernels().choose(scores.numpy(), first_guess(keep, scores.shape[1]), W.numpy(), J.numpy())
