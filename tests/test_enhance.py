@@ -186,6 +186,19 @@ def test_settings_out_of_range_are_refused(net, make, words):
         make(net)
 
 
+@pytest.mark.parametrize("variant", ["usual", "jitter", "several"])
+def test_the_truth_is_the_same_scene_drawn_finer(variant):
+    scene = video.scene(11, variant=variant)
+    plain, fine = scene.frames(5, 3), scene.frames(5, 3, zoom=2)
+    assert fine.shape == (3, 2 * SIDE, 2 * SIDE)
+    off = (F.avg_pool2d(fine, 2) - plain).abs()
+    assert 0 < off.mean() < 0.02  # texture and ink between the pixels
+    other = video.scene(12, variant=variant).frames(5, 3)
+    assert off.mean() < 0.2 * (other - plain).abs().mean()
+    with pytest.raises(ValueError, match="zoom 0"):
+        scene.frames(0, 1, zoom=0)
+
+
 def test_the_camera_sees_means_in_256_shades():
     fine = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
     coarse = seen(fine)
