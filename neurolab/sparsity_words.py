@@ -12,6 +12,7 @@ from neurolab.guess import Guess
 from neurolab.measurements import Measurement, read, sentence
 from neurolab.quantization_rows import spread, values
 from neurolab.sparsity_rows import MECHANISMS, NOT_YET, VARIANTS, median
+from neurolab.sparsity_rows_other import METHODS
 
 HIDING = {"more than twice as fast": 2.0, "a little faster": 1.03, "as fast as before": 0.97, "slower": 0.0}
 """What a reader may guess, and how many times as fast that is at least."""
@@ -168,7 +169,7 @@ def topk_sentence() -> Any:
         best = max(others, key=lambda r: r.figures["latency_ratio"])
         text += (
             ". What does pay is to choose without looking at all scores: "
-            f"{str(best.setting['method']).replace('_', ' ')} is up to {best.figures['latency_ratio']:.1f} "
+            f"{METHODS[best.setting['method']]} is up to {best.figures['latency_ratio']:.1f} "
             f"times as fast at {best.setting['tokens']:,} tokens"
         )
     return sentence("{text}.", *rows, text=text)

@@ -241,7 +241,7 @@ def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
         words.baseline_sentence, words.video_sentence, words.stress_sentence, words.mechanisms_sentence,
         words.topk_sentence, words.exit_sentence, words.experts_sentence, words.separable_sentence,
         further.block_sentence, further.kernels_sentence, further.dispatch_sentence, further.fusion_sentence,
-        more.formats_table,
+        more.formats_table, more.rules_table, more.heads_table, more.compile_table,
         further.enhance_sentence, further.tracking_sentence,
     ):  # fmt: skip
         assert show().data == NOT_YET, show.__name__
@@ -331,11 +331,27 @@ def test_top_k_is_slower_or_faster_as_rows_say(store):
     store(topk(0.25), topk(9.0, tokens=256))
     assert "is 4.0 times **slower** than the fused dense one" in words.topk_sentence().data
     assert "What does pay" not in words.topk_sentence().data
-    store(made("attention", {"tokens": 1024, "k": 64, "method": "shared_keys"}, latency_ratio=3.0))
-    assert "shared keys is up to 3.0 times as fast at 1,024 tokens" in words.topk_sentence().data
+    store(made("attention", {"tokens": 1024, "share": 0.25, "method": "shared"}, latency_ratio=3.0))
+    assert "the same keys for all queries is up to 3.0 times as fast at 1,024" in words.topk_sentence().data
     store(topk(2.0))
     assert "is 2.0 times as fast as the fused dense one" in words.topk_sentence().data
-    assert "| shared keys | 1024 | 64 |  | **3.00** |" in more.topk_table().data
+    lines = more.topk_table().data.splitlines()
+    assert "| the same keys for all queries | 1024 |  | 25 % |  | **3.00** |" in lines
+    assert "| top-k, our kernel | 1024 | 64 |  | 4.0 | **2.00** |" in lines
+
+
+def test_fewer_keys_fewer_heads_and_the_compiler_have_their_tables(store):
+    setting = {"mechanism": "shared_keys", "tokens": 256, "keep": 64, "seed": 0, "side": 64}
+    figures = {"accuracy": 96.0, "flops_ratio": 1.5, "latency_ratio": 1.25}
+    store(made("mechanism", setting, **figures), mechanism("change", 32, 96.0, 4.0))
+    assert more.rules_table().data.splitlines()[2:3] == [
+        "| the same keys for all queries | 256 | 64 | 96.0 | 1.50 | **1.25** |"
+    ]
+    assert "shared" not in results.mechanisms_table().data
+    store(made("heads", {"by": "frame", "heads": 3, "seed": 0}, **figures))
+    assert "| for each clip | 3 | 96.0 | 1.50 | **1.25** |" in more.heads_table().data
+    store(made("compile", {"what": "block", "tokens": 32}, latency_ratio=1.5, compile_seconds=8.0))
+    assert "| a whole block | 32 | **1.50** | 8.0 |" in more.compile_table().data
 
 
 @pytest.mark.parametrize(("ratio", "answer"), [(2.5, 0), (1.2, 1), (1.0, 2), (0.9, 3)])
