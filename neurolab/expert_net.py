@@ -31,7 +31,7 @@ LENGTH = (SIDE // PATCH) ** 2  # tokens
 CLASSES = 10
 NOISE = 0.45  # the brightest noise
 BALANCE = 0.01  # alpha of the Switch paper
-STEPS, BATCH, RATE = 2000, 64, 0.001
+STEPS, BATCH, RATE = 3000, 64, 0.001
 
 
 @dataclass(frozen=True)

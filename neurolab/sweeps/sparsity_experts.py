@@ -108,7 +108,7 @@ def jobs() -> list[Job]:
         for seed in SEEDS if (experts, m) == EXPERTS[0] else SEEDS[:1]:
             setting = {"experts": experts, "m": m, "seed": seed, "task": "hard digits"}
             made.append(Job("sparsity.moe", setting, partial(moe, experts, m, seed), 4.0, 6, "simulated"))
-    for alpha in (0.0, expert_net.BALANCE, 0.1):
+    for alpha in (0.0, expert_net.BALANCE):
         make = partial(without_balance, alpha, 0)
         made.append(Job("sparsity.moe_balance", {"alpha": alpha, "seed": 0, "experts": 8}, make, 1.0, 6))
     for seed in SEEDS:
