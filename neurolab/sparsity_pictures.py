@@ -71,7 +71,7 @@ def watch(result: Result) -> go.Figure:
     )  # fmt: skip
     figure.add_bar(
         x=result["share"], y=["time", "multiply-adds"], name="of dense", orientation="h", xaxis="x4",
-        yaxis="y4", marker={"color": [TIME, MACS]}, text=result["text"], textposition="auto",
+        yaxis="y4", marker={"color": [TIME, MACS]}, text=result["text"], textposition="outside", textangle=0,
         showlegend=False, hoverinfo="skip", cliponaxis=False,
     )  # fmt: skip
     top, low = [0.38, 1], [0, 0.24]
@@ -85,7 +85,7 @@ def watch(result: Result) -> go.Figure:
         "xaxis3": {"domain": LEFT, "anchor": "y3", "title_text": "which digit?", "fixedrange": True},
         "yaxis3": {"domain": low, "anchor": "x3", "range": [0, 100], "tickvals": [0, 50, 100],
                    "ticksuffix": "%", "fixedrange": True},
-        "xaxis4": {"domain": [0.64, 1], "anchor": "y4", "range": [0, 118], "tickvals": [0, 50, 100],
+        "xaxis4": {"domain": [0.64, 1], "anchor": "y4", "range": [0, 140], "tickvals": [0, 50, 100],
                    "title_text": "% of dense", "fixedrange": True},
         "yaxis4": {"domain": low, "anchor": "x4", "fixedrange": True, "automargin": False,
                    "tickvals": [0, 1], "ticktext": ["time", "multiply-<br>adds"], "type": "category"},
@@ -176,7 +176,8 @@ def mechanisms(result: Result) -> go.Figure:
     figure.add_bar(
         x=result["share"], y=["95th percentile", "median time", "multiply-adds"], name="of dense",
         orientation="h", xaxis="x3", yaxis="y3", marker={"color": [COLOURS["sky"], TIME, MACS]},
-        text=result["text"], textposition="auto", showlegend=False, hoverinfo="skip", cliponaxis=False,
+        text=result["text"], textposition="outside", textangle=0, showlegend=False, hoverinfo="skip",
+        cliponaxis=False,
     )  # fmt: skip
     x2, y2 = _square("this clip's tokens", [0.66, 1], [0, 0.36], side, "2")
     return figure.update_layout(
@@ -184,7 +185,7 @@ def mechanisms(result: Result) -> go.Figure:
                "title_text": "tokens kept of 256"},
         yaxis={"domain": [0.56, 1], "title_text": "right (%)", "anchor": "x"},
         xaxis2=x2 | {"anchor": "y2"}, yaxis2=y2 | {"anchor": "x2"},
-        xaxis3={"domain": [0.2, 0.6], "anchor": "y3", "range": [0, 125], "tickvals": [0, 50, 100],
+        xaxis3={"domain": [0.2, 0.6], "anchor": "y3", "range": [0, 140], "tickvals": [0, 50, 100],
                 "title_text": "% of dense"},
         yaxis3={"domain": [0, 0.36], "anchor": "x3", "type": "category", "automargin": False,
                 "tickvals": [0, 1, 2], "ticktext": ["time,<br>p95", "time,<br>p50", "multiply-<br>adds"]},

@@ -118,8 +118,9 @@ def training_picture() -> Any:
         lambda: shown,
         lambda r: charts.curves(r, rise=True),
         title="Trained until it stopped",
-        alt="Accuracy over the steps of training: it rises steeply, bends, and lies flat at the end.",
-        caption="The last stretch is flat: more steps would not have made the baseline better.",
+        alt="Accuracy over the steps of training, a line for each seed: it rises, bends, and hardly rises "
+        "any more.",
+        caption="Look at the end of the curves: would more steps have made the baseline any better?",
     )
 
 
