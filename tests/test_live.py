@@ -296,6 +296,14 @@ def test_the_loop_has_no_end_unless_it_is_given_one():
     assert len(loop.telemetry.window) <= 100
 
 
+def test_a_second_run_goes_on_without_a_jump():
+    loop = toy.loop()
+    for start in (0, 31):
+        records = list(loop.run(lambda i, start=start: toy.frame(start + i, grown=()), 31))
+        assert not [r for r in records if "jumped" in r.events]
+    assert loop.telemetry.summary()["frames"] == 62
+
+
 def test_on_the_wall_clock_it_runs_as_it_does_on_simulated_time():
     loop = toy.loop(objective=10.0, audit=0)
     loop.clock = WallClock()

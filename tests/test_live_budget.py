@@ -153,6 +153,11 @@ def test_the_dense_path_answers_at_once_where_it_is_affordable_and_quality_wants
     assert g.decide() == replace(g.decide(), path="dense", budget=0, events=("dense",))
     feed(g, 0, 1.3, path="dense")  # 13 s: over
     assert g.decide().path == "sparse"
+    late = governor(objective=12.0)
+    late.judged(False)
+    late.judged(False)
+    assert late.timed("dense", 0, 10.0, 13.0) == ("over",)  # in time itself, but begun too late
+    assert late.decide().path == "sparse"
 
 
 def test_where_sparsity_does_not_pay_by_calibration_the_dense_path_answers():
