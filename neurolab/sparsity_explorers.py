@@ -260,12 +260,12 @@ def mechanisms_explorer(clip: int = SCENE) -> Any:
         right = float(np.mean(values(here, "accuracy")))
         keep = CHOICES[back[mechanism]](frames, kept)[1]
         share = [100 / x for x in figures]
-        side = "below" if right <= dense else "above"
+        side, off = "below" if right <= dense else "above", abs(dense - right)
         return lines | {
             "x": np.array([kept]), "y": np.array([right]), "frame": shown(frames[0, -1]),
             "veil": veil(sparsity.mask_of(keep, frames.shape[1] // video.SLOT * grid**2)[0], grid),
             "share": np.array(share), "text": [f"{x:.0f}%" for x in share],
-            "words": f"{mechanism}, {kept} tokens: {right:.1f} % right, {abs(dense - right):.1f} points {side} dense, "
+            "words": f"{mechanism}, {kept} tokens: {right:.1f} % right, {off:.1f} points {side} dense, "
             f"{figures[2]:.1f} times fewer multiply-adds, {figures[1]:.1f} times as fast "
             f"({figures[0]:.1f} at the 95th percentile)",
         }  # fmt: skip
