@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from neurolab.live_answers import Check
 from neurolab.live_clock import WallClock
 from neurolab.live_frames import Memory
 from neurolab.live_telemetry import EVENTS, STATUSES
@@ -233,7 +234,7 @@ def test_after_too_many_bad_frames_there_is_no_answer_until_there_are_enough_goo
             raise OSError("camera unplugged")
         return toy.frame(i)
 
-    _, records = ran(source, 40)
+    _, records = ran(source, 40, check=Check(step=2.5))
     status = {r.frame: r.status for r in records if r.status != "thought again"}
     bad = toy.FRAMES // 2  # so many are stood in for
     assert all(status[i] == "answered" for i in range(3, 20 + bad))
@@ -241,6 +242,7 @@ def test_after_too_many_bad_frames_there_is_no_answer_until_there_are_enough_goo
     assert all(status[i] == "answered" for i in range(26 + toy.FRAMES - 1, 40))
     said = {r.frame: r for r in records}
     assert "blind" in said[20 + bad].events
+    assert not [r for r in records if "jumped" in r.events]  # it had 8 frames for its 8 pixels
     assert kind in said[25].events
     assert kind == "dropped" or "unplugged" in said[25].fault
 
