@@ -32,7 +32,7 @@ METHODS = {
 
 def topk_table() -> Any:
     """Exact top-k attention, and what was tried beside it, against the fused dense one."""
-    rows = [*read("sparsity.topk"), *read("sparsity.attention")]
+    rows = [*read("sparsity.topk", tokens=1024), *read("sparsity.attention", tokens=1024)]
     return gathered(
         rows,
         {"method": "attention", "tokens": "tokens", "k": "keys", "share": "share kept"},

@@ -25,7 +25,7 @@ def block_sentence() -> Any:
     if bf16 is not None:
         how = f"{bf16:.1f} times as fast as" if bf16 >= 1 else f"{1 / bf16:.1f} times **slower** than"
         other = (
-            f"But it is {how} a dense product in bf16, with every number in it and half the bits: look at "
+            f" But it is {how} a dense product in bf16, with every number in it and half the bits: look at "
             "the precision before you look at the zeros."
         )
     return sentence(
