@@ -124,6 +124,14 @@ CHOICES: dict[str, Callable[[Tensor, int], tuple[Seen, Tensor]]] = {
 WAYS = {"everything": "dense", "what changes": "change"}
 """Those of the first picture."""
 
+CHOOSERS = {
+    "a fixed pattern": "static",
+    "what changes": "change",
+    "attention": "attention",
+    "a learned gate": "gate",
+}
+"""Those of the second."""
+
 
 @lru_cache(maxsize=64)
 @torch.inference_mode()
@@ -139,27 +147,33 @@ def _watched(variant: str, way: str, n: int) -> dict[str, Any]:
         "said": seen.centre.tolist(),
         "p": (100 * seen.digit.softmax(-1)).round(decimals=1).numpy(),
         "digit": digit,
-        "macs": 100
-        * sum(video_net.macs(config, keep.shape[1]).values())
-        / sum(video_net.macs(config).values()),
+        "macs": 100 * _macs(config, way, keep.shape[1]) / sum(video_net.macs(config).values()),
     }
+
+
+def _macs(config: video_net.VideoConfig, mechanism: str, n: int) -> int:
+    """Multiply-adds of a clip of which n tubelets are kept; attention has to look at all of them first."""
+    if mechanism == "attention":
+        return sparsity.attention_macs(config, n)
+    return sum(video_net.macs(config, n).values())
 
 
 def watched(scene: str, way: str, t: int) -> dict[str, Any]:
     """The chapter's first picture at time t = 0..TIMES - 1, in frames after the first full clip.
 
-    scene: a key of VARIANTS; way: one of WAYS, which keeps KEPT tubelets. ValueError for others.
+    scene: a key of VARIANTS; way: one of WAYS or CHOOSERS, which keep KEPT tubelets. ValueError for others.
     """
-    for name, value, allowed in (("scene", scene, VARIANTS), ("way", way, WAYS)):
+    ways = WAYS | CHOOSERS
+    for name, value, allowed in (("scene", scene, VARIANTS), ("way", way, ways)):
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
     if t not in range(TIMES):
         raise ValueError(f"t is {t!r}; it must be 0 to {TIMES - 1}")
-    found = _watched(VARIANTS[scene], WAYS[way], KEPT)
+    found = _watched(VARIANTS[scene], ways[way], KEPT)
     p, said, true = found["p"][t], found["said"][t], found["true"][t]
     away = float(np.hypot(said[0] - true[0], said[1] - true[1]))
     dense = way == "everything"
-    times = 1.0 if dense else results.ratio_of("change", KEPT)
+    times = 1.0 if dense else results.ratio_of(ways[way], KEPT)
     share = [100.0 if times is None else 100 / times, found["macs"]]
     return {
         **_marks(true, said),

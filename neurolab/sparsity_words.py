@@ -143,9 +143,8 @@ def mechanisms_sentence() -> Any:
     if "attention" in right and best != "attention":
         macs = median(here["attention"], "flops_ratio") or 0.0
         text += (
-            f". The network's own attention has {right['attention']:.1f} % right, but having paid for a "
-            f"whole layer it saves {macs:.1f} times the multiply-adds and is {fast['attention']:.1f} times "
-            "as fast"
+            f". The network's own attention has {right['attention']:.1f} % right, but it has to look "
+            f"at everything first: {macs:.1f} times fewer multiply-adds, {fast['attention']:.1f} times as fast"
         )
     return sentence("{text}.", *rows, text=text)
 
