@@ -144,7 +144,8 @@ def mechanisms_sentence() -> Any:
         macs = median(here["attention"], "flops_ratio") or 0.0
         text += (
             f". The network's own attention has {right['attention']:.1f} % right, but it has to look "
-            f"at everything first: {macs:.1f} times fewer multiply-adds, {fast['attention']:.1f} times as fast"
+            f"at everything first: {macs:.1f} times fewer multiply-adds, {fast['attention']:.1f} times as "
+            "fast"
         )
     return sentence("{text}.", *rows, text=text)
 
