@@ -9,6 +9,7 @@ start says where a row begins, cols where a number stands in it.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ def _columns(x: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Format:
+class Format(ABC):
     """What the four have in common. shape: (R, C)."""
 
     shape: tuple[int, int]
@@ -46,17 +47,17 @@ class Format:
         arrays = [value for value in vars(self).values() if isinstance(value, Tensor)]
         return sum(a.numel() * (a.element_size() if a.is_floating_point() else 4) for a in arrays)
 
+    @abstractmethod
     def dense(self) -> Tensor:
         """The matrix (R, C) with its zeros."""
-        raise NotImplementedError
 
+    @abstractmethod
     def matmul(self, x: Tensor) -> Tensor:
         """The product with x (C, N): (R, N)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def torch(self) -> Tensor:
         """torch's own tensor of this format."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
