@@ -171,7 +171,7 @@ def until_it_stops(stage: Callable[[str, int], History], least: float = 0.003, t
     curve: list[Point] = []
     for turn in range(turns):
         history = stage("dense", turn)
-        stopped = curve and history.evaluations[-1]["accuracy"] < curve[-1]["accuracy"] + least
+        stopped = bool(curve) and history.evaluations[-1]["accuracy"] < curve[-1]["accuracy"] + least
         before = curve[-1]["step"] if curve else 0
         curve += [{**point, "step": before + point["step"]} for point in history.evaluations]
         if stopped:

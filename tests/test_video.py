@@ -7,7 +7,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from neurolab import sparsity, video, video_cost, video_net
+from neurolab.training import History
 from neurolab.video_net import VideoConfig, VideoTransformer
+from neurolab.video_training import until_it_stops
 
 SMALL = VideoConfig(width=32, layers=2, heads=2, hidden=64)
 
@@ -175,3 +177,18 @@ def test_the_working_set_is_what_is_alive_at_once() -> None:
 
     found = video_cost.working_set(layer, call)
     assert found == {"weights": 4 * 5000, "tensors": 6000}
+
+
+@pytest.mark.parametrize(
+    ("gains", "turns"), [((0.9, 0.9025), 2), ((0.9, 0.91, 0.92, 0.922), 4), ((0.5, 0.6, 0.7, 0.8, 0.9), 4)]
+)
+def test_the_dense_network_trains_until_a_turn_gains_nothing(gains: tuple[float, ...], turns: int) -> None:
+    asked = []
+
+    def stage(name: str, turn: int) -> History:
+        asked.append((name, turn))
+        return History(evaluations=[{"step": 50, "accuracy": 0.99}, {"step": 100, "accuracy": gains[turn]}])
+
+    curve = until_it_stops(stage)
+    assert asked == [("dense", turn) for turn in range(turns)]
+    assert [point["step"] for point in curve] == list(range(50, 100 * turns + 1, 50))
