@@ -46,7 +46,7 @@ class Layer(nn.Module):
         self.up, self.down = block.feed_forward.up, block.feed_forward.down
 
     def forward(self, x: Tensor, past: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, n, D), past (2, B, H, past, E), mask (n, M) of 0 and -inf -> x; keys, values (2, B, H, M, E)."""
+        """x (B, n, D), past (2, B, H, past, E), mask (n, M): 0, -inf -> x; keys, values (2, B, H, M, E)."""
         y = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, self.size))  # (B, n, 3, H, E)
         q, k, v = y.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, H, n, E)
         k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
@@ -71,7 +71,7 @@ class Decoder(nn.Module):
         self.eval()
 
     def forward(self, ids: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """ids (B, n), cache (layers, 2, B, H, past, E) -> the last token's logits (B, V), the longer cache."""
+        """ids (B, n), cache (layers, 2, B, H, past, E) -> logits of the last token (B, V), new cache."""
         past, n = cache.shape[4], ids.shape[1]
         place = torch.arange(past, past + n, device=ids.device)  # (n,)
         seen = torch.arange(past + n, device=ids.device)  # (M,)
