@@ -149,7 +149,7 @@ def kept_table(found: Mapping[str, Mapping[str, float]]) -> Any:
 def video_table() -> Any:
     """The headline: dense, static and dynamic networks, both sizes."""
     lines = []
-    rows = read("sparsity.video")
+    rows = [r for r in read("sparsity.video") if r.kind == "measured"]
     order = {name: i for i, name in enumerate(METHODS)}
     keys = by(rows, "side", "method")
     for (side, method), here in sorted(keys.items(), key=lambda one: (one[0][0], order.get(one[0][1], 9))):
