@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from neurolab import __version__
+from neurolab import __version__, measurements_cli
 from neurolab.paths import DATA, reader_folder
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(measurements_cli.commands, name="measurements")
 
 BAD_USE = 2
 """Exit status of a request that cannot be carried out as it was given; 1 is for work that failed."""

@@ -13,7 +13,7 @@ from neurolab import __version__, benchmark, cli, lab, measurements, workspace
 from neurolab.benchmark import Finding, Goal
 from neurolab.paths import DATA, ROOT
 
-COMMANDS = ["lab", "book", "train", "bench", "sweep", "compress", "decompress", "claims"]
+COMMANDS = ["lab", "book", "train", "bench", "sweep", "compress", "decompress", "claims", "measurements"]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
