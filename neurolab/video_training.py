@@ -163,7 +163,7 @@ def ship(net: VideoTransformer, name: str, seed: int, curve: list[Point], folder
     return path
 
 
-def until_it_stops(stage: Callable[[str, int], History], least: float = 0.003, turns: int = 4) -> list[Point]:
+def until_it_stops(stage: Callable[[str, int], History], least: float = 0.003, turns: int = 6) -> list[Point]:
     """The dense stage again and again, `turns` times at most, until a turn gains less than `least` accuracy.
 
     A turn's accuracy is that at its end, when it has cooled. Gives the curve of all turns.

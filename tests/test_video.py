@@ -180,7 +180,8 @@ def test_the_working_set_is_what_is_alive_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gains", "turns"), [((0.9, 0.9025), 2), ((0.9, 0.91, 0.92, 0.922), 4), ((0.5, 0.6, 0.7, 0.8, 0.9), 4)]
+    ("gains", "turns"),
+    [((0.9, 0.9025), 2), ((0.9, 0.91, 0.92, 0.922), 4), ((0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), 6)],
 )
 def test_the_dense_network_trains_until_a_turn_gains_nothing(gains: tuple[float, ...], turns: int) -> None:
     asked = []
