@@ -140,17 +140,22 @@ class Session:
 
 
 def source_names() -> list[str]:
-    """The networks that can be exported by name: the assistant, and chapter 5's compressed files."""
+    """The networks that can be exported by name: the assistant, chapter 5's files, chapter 3's networks."""
+    from neurolab.export.sources import SPIKING
     from neurolab.paths import DATA
 
-    return ["assistant", *sorted(path.stem for path in (DATA / "compressed").glob("*.nlab"))]
+    return ["assistant", *sorted(path.stem for path in (DATA / "compressed").glob("*.nlab")), *SPIKING]
 
 
 def source(name: str = "assistant") -> Assistant:
-    """The network of this name, with the assistant's tokenizer. ValueError for one that there is not."""
+    """The network of this name, with the assistant's tokenizer. ValueError for one that there is not.
+
+    A spiking network is no Transformer: its `model` is a `SpikingDecoder`, which has a `config` and a step.
+    """
     from dataclasses import replace
 
     from neurolab import assistant, compressed
+    from neurolab.export.sources import SPIKING, spiking
     from neurolab.paths import DATA
 
     if name not in source_names():
@@ -158,6 +163,8 @@ def source(name: str = "assistant") -> Assistant:
     ours = assistant.load()
     if name == "assistant":
         return ours
+    if name in SPIKING:
+        return replace(ours, model=spiking(name))  # type: ignore[arg-type]
     return replace(ours, model=compressed.load(DATA / "compressed" / f"{name}.nlab").model().eval())
 
 
@@ -178,11 +185,12 @@ def export(
     """
     chosen = runtime(runtime_name, precision)
     module = chosen.load()
-    from neurolab.export.decoder import Decoder
     from neurolab.export.folder import Writing, finish, read
+    from neurolab.export.sources import check_precision, step_of
 
+    check_precision(name, precision)
     given = assistant or source(name)
-    step = decoder if decoder is not None else Decoder(given.model)
+    step = decoder if decoder is not None else step_of(given.model)
     folder = Path(folder)
     with Writing(folder) as made:
         notes = dict(module.export(step, made, precision) or {})
@@ -226,11 +234,12 @@ def compare(folder: Path | str, assistant: Assistant, questions: Sequence[Questi
     """
     if not questions:
         raise ValueError("questions []: must hold at least one question")
-    from neurolab.export.decoder import Decoder, answers, largest_difference, torch_step
+    from neurolab.export.decoder import answers, largest_difference, torch_step
+    from neurolab.export.sources import step_of
     from neurolab.tokens import exact_match
 
     opened = open_session(folder)
-    ours = torch_step(Decoder(assistant.model))
+    ours = torch_step(step_of(assistant.model))
     texts = [q.text for q in questions]
     config = assistant.model.config
     theirs, wanted = opened.answers(texts), answers(ours, config, assistant.tokenizer, texts)

@@ -10,6 +10,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 OPSET, IR = 18, 10
+Value = str | np.ndarray | np.generic
+"""A name, or a constant."""
 
 
 class Graph:
@@ -31,7 +33,7 @@ class Graph:
             self.initializers.append(numpy_helper.from_array(array, self.constants[key]))
         return self.constants[key]
 
-    def op(self, kind: str, *inputs: str | np.ndarray, outputs: int = 1, **attributes: Any) -> Any:
+    def op(self, kind: str, *inputs: Value, outputs: int = 1, **attributes: Any) -> Any:
         """Add an operator. Gives its output's name, or a list where there are several."""
         named = [x if isinstance(x, str) else self.constant(x) for x in inputs]
         found = [f"v{self.made + i}" for i in range(outputs)]

@@ -13,7 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 INPUTS, OUTPUTS = ("ids", "cache"), ("logits", "new_cache")
+
+
+@runtime_checkable
+class BringsGraph(Protocol):
+    """A decoder that knows its own ONNX model, such as `spiking_decoder.SpikingDecoder`."""
+
+    def graph(self) -> onnx.ModelProto:
+        """The model, with the inputs and outputs above."""
+        ...
 
 
 @contextlib.contextmanager
@@ -48,6 +57,8 @@ def graph(decoder: Decoder) -> onnx.ModelProto:
     """
     import onnx
 
+    if isinstance(decoder, BringsGraph):
+        return decoder.graph()
     dynamic = torch.export.Dim.DYNAMIC
     with _quiet():
         program = torch.onnx.export(

@@ -22,13 +22,16 @@ vocabulary. A population's counts are a list, one tensor a step, or one tensor a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from neurolab.spiking import MIX_SHIFT, NORM_SHIFT, SIGNED, UNSIGNED, bounds, schedule, split
 from neurolab.spiking_files import EXACT, Spiking, SpikingError, accumulators
 
-MATRICES = ("query", "key", "value", "out", "up", "down")
+if TYPE_CHECKING:
+    import onnx
 
 
 def moved(z: Tensor, theta: Tensor, S: Tensor, w: int, low: int, high: int) -> Tensor:
@@ -54,12 +57,15 @@ class SpikingDecoder(nn.Module):
     """A network of `spiking_run.load` as a decoder for export.
 
     T: steps a token, or None for rest. kind: the schedule of step weights (`spiking.schedule`); default what
-    the network was trained with, or halving. ValueError for a T below 1 or an unknown kind, SpikingError for
-    sums that would not be exact.
+    the network was trained with, or halving. looped: whether `graph` has a loop. ValueError for a T below 1
+    or an unknown kind, SpikingError for sums that would not be exact.
     """
 
-    def __init__(self, net: Spiking, T: int | None = None, kind: str | None = None) -> None:
+    def __init__(
+        self, net: Spiking, T: int | None = None, kind: str | None = None, looped: bool = True
+    ) -> None:
         super().__init__()
+        self.net, self.looped = net, looped
         self.config, self.bits, self.T = net.config, net.bits, T
         self.kind = "radix" if T is None else schedule_of(net, kind)
         self.weights = None if T is None else schedule(T, self.kind, net.bits)
@@ -73,7 +79,14 @@ class SpikingDecoder(nn.Module):
             elif _is_norm(name):
                 x = x.to(torch.int64)
             self.register_buffer(name.replace(".", "_"), x.detach().clone(), persistent=True)
+        self.eval()
         self.units = {name: float(x) for name, x in net.p.items() if name.endswith(".unit")}
+
+    def graph(self) -> onnx.ModelProto:
+        """The same function as an ONNX model, without following it step by step; see `spiking_graph`."""
+        from neurolab.export.spiking_graph import spiking_graph
+
+        return spiking_graph(self.net, self.T, self.kind if self.T else None, self.looped)
 
     def part(self, name: str) -> Tensor:
         """The tensor of this name in `Spiking.p`; matrices as float32."""

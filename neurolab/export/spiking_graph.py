@@ -143,7 +143,7 @@ class _Writer:
         return self.g.op("Transpose", cut, perm=[0, 1, 3, 2, 4])
 
     def attend(self, i: int, S: str, cache: str) -> tuple[str, str]:
-        """Block i: counts of the norm (T, B, n, D), cache (1, 2, B, H, P, E) -> those of the mix, the cache."""
+        """Block i: counts of the norm (T, B, n, D), cache (1, 2, B, H, P, E) -> counts of the mix, cache."""
         g, c = self.g, self.c
         names = [f"{i}.{part}" for part in ("query", "key", "value")]
         counts = self.fire(self.drive(S, names, SIGNED), SIGNED, self.theta(names))  # (T, B, n, 3 D)
