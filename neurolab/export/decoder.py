@@ -72,6 +72,11 @@ class Decoder(nn.Module):
 
     def forward(self, ids: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
         """ids (B, n), cache (layers, 2, B, H, past, E) -> logits of the last token (B, V), new cache."""
+        last, new = self.hidden(ids, cache)
+        return F.linear(last, self.embedding.weight), new
+
+    def hidden(self, ids: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """The same up to the output matrix: the last token's hidden state (B, D), new cache."""
         past, n = cache.shape[4], ids.shape[1]
         place = torch.arange(past, past + n, device=ids.device)  # (n,)
         seen = torch.arange(past + n, device=ids.device)  # (M,)
@@ -81,7 +86,7 @@ class Decoder(nn.Module):
         for i, layer in enumerate(self.layers):
             x, present = layer(x, cache[i], mask)
             presents.append(present)
-        return F.linear(self.norm(x[:, -1]), self.embedding.weight), torch.stack(presents)
+        return self.norm(x[:, -1]), torch.stack(presents)
 
 
 def empty_cache(config: Config, batch: int = 1) -> np.ndarray:
