@@ -68,11 +68,11 @@ class Runtime:
         return importlib.import_module(f"neurolab.export.{self.module}")
 
 
-_ONNX = ("fp32", "int8", "int8_static", "int4", "int4_unpacked")
+_ONNX = ("fp32", "int8", "int8_static", "int4")
 RUNTIMES: dict[str, Runtime] = {
     r.name: r
     for r in (
-        Runtime("onnx", "ONNX, run by ONNX Runtime", "onnx_file", _ONNX),
+        Runtime("onnx", "ONNX, run by ONNX Runtime", "onnx_file", (*_ONNX, "int4_unpacked", "exported")),
         Runtime("ort", "ORT format, for ONNX Runtime Mobile and Web", "ort", _ONNX),
         Runtime(
             "executorch",

@@ -1,8 +1,10 @@
 """ONNX: the decoder as one file that any ONNX runtime reads, with a cache that grows.
 
-`torch.onnx.export(dynamo=True)` follows the step with symbolic sizes: batch, n and past are dynamic in one
-file, so the prompt (past = 0) and a token (n = 1) are the same graph. Matrices are stored transposed, (in,
-out), as MatMul takes them; the embedding serves as output matrix too and is stored once.
+Two graphs give the same answers. `graph` is PyTorch's: `torch.onnx.export(dynamo=True)` follows the step
+with symbolic sizes, so batch, n and past are dynamic in one file, and the prompt (past = 0) and a token
+(n = 1) are the same graph. `onnx_graph` has the one that we write down by hand, which is what we ship. In
+both, matrices are stored transposed, (in, out), as MatMul takes them; the embedding serves as output matrix
+too and is stored once.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from torch import nn
 
 from neurolab.export.decoder import Decoder, Step, example
+from neurolab.export.folder import ExportError, read
+from neurolab.transformer import Config
 
 if TYPE_CHECKING:
     import onnx
@@ -50,7 +55,7 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def graph(decoder: Decoder) -> onnx.ModelProto:
+def graph(decoder: nn.Module) -> onnx.ModelProto:
     """The decoder as an ONNX model in memory, float32, checked by ONNX's own checker.
 
     Inputs ids (batch, n), cache (layers, 2, batch, heads, past, head width); outputs logits, new_cache.
@@ -59,11 +64,12 @@ def graph(decoder: Decoder) -> onnx.ModelProto:
 
     if isinstance(decoder, BringsGraph):
         return decoder.graph()
+    config: Config = decoder.config  # type: ignore[assignment]
     dynamic = torch.export.Dim.DYNAMIC
     with _quiet():
         program = torch.onnx.export(
             decoder,
-            example(decoder.config, n=3, past=2, batch=2),
+            example(config, n=3, past=2, batch=2),
             dynamo=True,
             dynamic_shapes={"ids": {0: dynamic, 1: dynamic}, "cache": {2: dynamic, 4: dynamic}},
             input_names=list(INPUTS),
@@ -103,25 +109,60 @@ def _name_matrices(made: onnx.ModelProto) -> None:
         node.name = name.removesuffix(".weight")
 
 
-def export(decoder: Decoder, folder: Path, precision: str = "fp32") -> dict[str, Any]:
-    """Write model.onnx into `folder`. ValueError for a precision other than fp32: `ort` has those."""
-    if precision != "fp32":
-        raise ValueError(f"precision {precision!r}: plain ONNX is exported as fp32; runtime 'ort' rounds it")
-    made = graph(decoder)
-    (folder / FILE).write_bytes(made.SerializeToString())
+PRECISIONS = ("fp32", "int8", "int8_static", "int4", "int4_unpacked", "exported")
+UNPACKED = "int4_unpacked"
+
+
+def model(decoder: nn.Module, precision: str = "fp32") -> onnx.ModelProto:
+    """The ONNX model of a step in a precision.
+
+    `exported` is the exporter's own graph, float32; the others are those of `onnx_graph` and
+    `onnx_quantized`. A step other than `Decoder` has the graph of `graph` only, as fp32. ValueError for another precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r}: must be one of {', '.join(PRECISIONS)}")
+    if not isinstance(decoder, Decoder):
+        if precision != "fp32":
+            raise ValueError(f"precision {precision!r}: this network is exported as fp32 only")
+        return graph(decoder)
+    if precision == "exported":
+        return graph(decoder)
+    from neurolab.export import onnx_calibration, onnx_graph, onnx_quantized
+
+    chosen: onnx_graph.Matrices = onnx_graph.Floats()
+    if precision == "int8":
+        chosen = onnx_quantized.Dynamic()
+    elif precision == "int8_static":
+        chosen = onnx_quantized.Static(onnx_calibration.ranges(decoder))
+    elif precision == "int4":
+        chosen = onnx_quantized.Blocks()
+    elif precision == UNPACKED:
+        chosen = onnx_quantized.Unpacked()
+    return onnx_graph.build(decoder, chosen)
+
+
+def export(decoder: nn.Module, folder: Path, precision: str = "fp32") -> dict[str, Any]:
+    """Write model.onnx into `folder`."""
+    made = model(decoder, precision)
+    (folder / FILE).write_bytes(made.SerializeToString(deterministic=True))
     return {"opset": made.opset_import[0].version}
 
 
-def session(model: bytes | str, threads: int = 1, options: dict[str, str] | None = None) -> Any:
+def session(
+    model: bytes | str, *, threads: int = 1, optimise: bool = True, options: dict[str, str] | None = None
+) -> Any:
     """An ONNX Runtime session on the processor for a model's bytes or its path.
 
-    options: entries of the session's configuration, by ONNX Runtime's names.
+    optimise: whether ONNX Runtime may rewrite the graph; it would turn int4_unpacked's weights into floats
+    once and for all.  options: entries of the session's configuration, by ONNX Runtime's names.
     """
     import onnxruntime
 
     chosen = onnxruntime.SessionOptions()
     chosen.intra_op_num_threads, chosen.inter_op_num_threads = threads, 1
     chosen.log_severity_level = 3
+    if not optimise:
+        chosen.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     for key, value in (options or {}).items():
         chosen.add_session_config_entry(key, value)
     return onnxruntime.InferenceSession(model, chosen, providers=["CPUExecutionProvider"])
@@ -137,6 +178,24 @@ def step_of(opened: Any) -> Step:
     return step
 
 
+def open_file(folder: Path, file: str = FILE) -> Any:
+    """The session of a folder's file, in ONNX Runtime on one thread. ExportError if it can't read it."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    precision = read(folder).precision
+    kinds = (
+        errors.InvalidProtobuf,
+        errors.InvalidGraph,
+        errors.Fail,
+        errors.NotImplemented,
+        errors.NoSuchFile,
+    )
+    try:
+        return session(str(folder / file), optimise=precision != UNPACKED)
+    except (*kinds, errors.InvalidArgument) as error:
+        raise ExportError(f"{folder / file}: ONNX Runtime can't read it ({error})") from error
+
+
 def open(folder: Path) -> Step:
-    """The step of the folder's model.onnx, in ONNX Runtime on one thread."""
-    return step_of(session(str(folder / FILE)))
+    """The step of the folder's model.onnx."""
+    return step_of(open_file(folder))
