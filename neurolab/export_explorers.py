@@ -1,0 +1,151 @@
+"""Chapter 7's explorers of rows, and the button that measures the same on the reader's machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from IPython.display import Markdown
+
+from neurolab import export_live as live
+from neurolab import export_pictures as pictures
+from neurolab.explore import Choice, Explorer
+from neurolab.export_rows import NOT_YET, PRECISIONS, RUNTIMES, both, speeds
+from neurolab.measurements import read
+from neurolab.paths import static
+from neurolab.sparsity_rows import median
+
+
+def places_explorer() -> Any:
+    """Each file here and in a browser."""
+    names = both()
+    if not names:
+        return Markdown(NOT_YET)
+    here, browser = speeds("here"), speeds("browser")
+    result = {
+        "format": [PRECISIONS[name] for name in names],
+        "here": np.array([here[name] for name in names]),
+        "browser": np.array([browser[name] for name in names]),
+    }
+    return Explorer(
+        lambda: result,
+        pictures.two_places,
+        title="The same files, twice",
+        alt="For each file two bars from a line that stands for floats: how many times as fast it is on this "
+        "processor, and in a browser on the same machine. To the right is faster, to the left slower.",
+        caption="Both bars of a pair are the same file, on the same machine, in the same library. Which file "
+        "would you have put on the phone after the blue bars, and which after the red ones?",
+    )
+
+
+# ---- runtime x precision ----------------------------------------------------------------------------------
+
+SHIPPED, YOURS = "the course's", "yours"
+Found = dict[live.Place, dict[str, float]]
+
+
+def known() -> Found:
+    """The rows as what the button measures: bytes, right and equal in %, step as times torch."""
+    found: Found = {}
+    for row in read("export.runtime", model="assistant"):
+        f = row.figures
+        place = (row.setting["runtime"], row.setting["precision"])
+        timed = read("export.latency", runtime=place[0], format=place[1], what="step")
+        found[place] = {
+            "bytes": f["bytes"],
+            **{k: v for k, v in (("step", median(timed, "ratio_vs_torch")),) if v is not None},
+            **({"right": 100 * f["exact_match"]} if "exact_match" in f else {}),
+        }
+    return found
+
+
+def bars(found: Found, runtime: str, precisions: list[str]) -> dict[str, Any]:
+    """One runtime's bars: precision (P,), size (MB), fast, right (P,), 0 where unknown, and their texts."""
+    some = [found.get((runtime, p), {}) for p in precisions]
+    shown: dict[str, Any] = {"precision": [PRECISIONS[p] for p in precisions]}
+    for name, key, scale, digits in (
+        ("bytes", "size", 1e-6, 2),
+        ("step", "fast", 1, 2),
+        ("right", "right", 1, 1),
+    ):
+        shown[key] = np.array([scale * one.get(name, 0.0) for one in some])
+        shown[f"{key} text"] = [f"{scale * one[name]:.{digits}f}" if name in one else "" for one in some]
+    return shown
+
+
+def _words(found: Found, runtime: str, where: str) -> str:
+    mine = {p: f for (r, p), f in found.items() if r == runtime}
+    title = RUNTIMES[runtime]
+    if not mine:
+        return f"{title}: nothing measured here yet; press the button"
+    small = min(mine, key=lambda p: mine[p]["bytes"])
+    text = f"{title}, {where}: the smallest file has {PRECISIONS[small]}, {mine[small]['bytes']:,.0f} bytes"
+    timed = [p for p in mine if "step" in mine[p]]
+    if timed:
+        fast = max(timed, key=lambda p: mine[p]["step"])
+        text += f"; a token is fastest with {PRECISIONS[fast]}, {mine[fast]['step']:.1f} times torch"
+    return text
+
+
+def runtimes_explorer() -> Any:
+    """Runtime x precision -> bytes, speed, right answers; in a notebook with a button that measures here."""
+    rows = known()
+    if not rows and static():
+        return Markdown(NOT_YET)
+    yours: Found = {}
+    there = [name for name in RUNTIMES if any(r == name for r, _ in rows)]
+    there += (
+        [] if static() else [name for name in dict.fromkeys(r for r, _ in live.here()) if name not in there]
+    )
+    precisions = {
+        name: [p for p in PRECISIONS if (name, p) in rows or (not static() and (name, p) in live.here())]
+        for name in there
+    }
+
+    def compute(runtime: str, machine: str = SHIPPED) -> dict[str, Any]:
+        name = next(key for key, title in RUNTIMES.items() if title == runtime)
+        found = rows if machine == SHIPPED else yours
+        whose = "the course's machine" if machine == SHIPPED else "your machine"
+        return bars(found, name, precisions[name]) | {"words": _words(found, name, whose)}
+
+    controls: dict[str, Any] = {"runtime": Choice(*(RUNTIMES[name] for name in there))}
+    if not static():
+        controls["machine"] = Choice(SHIPPED, YOURS, value=SHIPPED if rows else YOURS)
+    explorer = Explorer(
+        compute,
+        pictures.runtimes,
+        controls=controls,
+        changes=pictures.RUNTIMES_CHANGES,
+        describe=lambda r: r["words"] + ".",
+        title="Runtime and precision",
+        alt="Three rows of bars, one bar a precision: the file in megabytes, how many times as fast as torch "
+        "a token is, and how many of the held-out questions are answered rightly.",
+        caption="Go through the runtimes. In which of them is a smaller file also a faster one? And does any "
+        "of them answer worse?",
+    )
+    return explorer if static() else with_button(explorer, yours)
+
+
+def with_button(explorer: Explorer, yours: Found) -> Any:
+    """The explorer, and under it a button that exports, asks and times everything on this machine."""
+    import ipywidgets as w
+
+    button = w.Button(description="Measure it here", button_style="primary")
+    bar = w.FloatProgress(0.0, min=0.0, max=1.0, layout={"width": "14rem"})
+    note = w.HTML('<span role="status">some minutes</span>')
+
+    def measure(_: Any = None) -> None:
+        button.disabled, bar.value = True, 0.0
+        note.value = '<span role="status">measuring; leave the machine alone</span>'
+        try:
+            yours.update(live.measure(progress=lambda share: setattr(bar, "value", share)))
+            note.value = '<span role="status">done</span>'
+        except (RuntimeError, ValueError, OSError) as error:  # a full disk must not end the lesson
+            note.value = f'<span role="alert">stopped: {error}</span>'
+        finally:
+            button.disabled = False
+        explorer.set(machine=YOURS)
+        explorer.refresh()
+
+    button.on_click(measure)
+    return w.VBox([explorer, w.HBox([button, bar, note])])

@@ -1,0 +1,236 @@
+"""Chapter 7's sentences that carry a result: figures from rows, conclusions that turn with the figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.display import HTML, Markdown
+
+from neurolab.export_rows import NOT_YET, PRECISIONS, RUNTIMES, both, every, of, speeds
+from neurolab.guess import Guess
+from neurolab.measurements import read, sentence
+from neurolab.paths import static
+
+SLOWEST = {"fp32": "that of floats", "int8": "that of 8 bits", "int4": "that of 4 bits"}
+"""The files that the second guess may name."""
+
+
+def times(ratio: float, than: str = "") -> str:
+    """2.0 -> "2.0 times as fast", 0.5 -> "2.0 times **slower**"."""
+    if ratio >= 1:
+        return f"{ratio:.1f} times as fast{f' as {than}' if than else ''}"
+    return f"{1 / ratio:.1f} times **slower**{f' than {than}' if than else ''}"
+
+
+def phone_card() -> Any:
+    """Where the phone page is: a link in the book, a command in a notebook."""
+    if static():
+        return HTML(
+            '<p><a href="../phone/index.html"><strong>Open the assistant on this device</strong></a> '
+            "(best on a phone; from this site nothing is sent anywhere).</p>"
+        )
+    return Markdown(
+        "In a terminal: `neurolab phone` opens the page for this computer. `neurolab phone --lan` lets "
+        "devices on your own network in, and prints the address with a QR code for your phone's camera."
+    )
+
+
+def equal_sentence() -> Any:
+    """The goal of the chapter's equality: fp32 everywhere, int8 within half a point."""
+    rows = read("export.runtime", model="assistant")
+    floats = [r for r in rows if r.setting["precision"] == "fp32" and "equal_answers_percent" in r.figures]
+    small = [
+        r for r in rows if r.setting["precision"] in ("int8", "int8_static") and "exact_match" in r.figures
+    ]
+    if not floats:
+        return Markdown(NOT_YET)
+    same = [r for r in floats if r.figures["equal_answers_percent"] == 100]
+    names = ", ".join(RUNTIMES.get(r.setting["runtime"], r.setting["runtime"]) for r in same)
+    text = f"In floats {len(same)} of {len(floats)} runtimes give exactly torch's answers"
+    text += f" ({names})" if names else ""
+    if small:
+        lost = [100 * (r.figures["exact_match_torch"] - r.figures["exact_match"]) for r in small]
+        worst = max(lost)
+        text += (
+            f". In 8 bits the worst loses **{worst:.2f} points**"
+            if worst > 0
+            else ". In 8 bits none loses a single point"
+        )
+    return sentence("{text}.", *floats, *small, text=text)
+
+
+def fastest_sentence() -> Any:
+    """What 8 bits and 4 bits bring in ONNX Runtime on this processor, packed and unpacked."""
+    found = speeds("here")
+    if "int8" not in found:
+        return Markdown(NOT_YET)
+    best = max(found, key=lambda name: found[name])
+    text = f"With 8 bits a token is **{times(found['int8'])}**"
+    if "int4" in found:
+        text += f", with 4 bits {times(found['int4'])}"
+    text += f"; the fastest file here is the one of **{PRECISIONS[best]}**"
+    if "int4_unpacked" in found:
+        text += (
+            ". The same 4 bits without a kernel of their own, turned into floats at each call, are "
+            f"{times(found['int4_unpacked'], 'floats')}"
+        )
+    return sentence("{text}.", *read("export.latency", what="step"), text=text)
+
+
+def verdict_of_places() -> tuple[str, str] | None:
+    """The fastest file here, and the slowest one in a browser, floats among them; None before it is measured.
+
+    Only files that were timed in both places count.
+    """
+    here, browser = speeds("here"), speeds("browser")
+    names = ["fp32", *both()]
+    if len(names) < 2:
+        return None
+    return max(names, key=lambda n: here[n]), min(names, key=lambda n: browser[n])
+
+
+def places_sentence() -> Any:
+    """The chapter's surprise, if there is one: the fastest file here in a browser."""
+    found = verdict_of_places()
+    if found is None:
+        return Markdown(NOT_YET)
+    best, worst = found
+    here, browser = speeds("here"), speeds("browser")
+    first = max(browser, key=lambda n: browser[n])
+    if best == worst:
+        text = (
+            f"The file that is fastest here, {PRECISIONS[best]}, is the **slowest in a browser**: "
+            f"{times(here[best], 'floats')} on this processor, {times(browser[best], 'floats')} there"
+        )
+    else:
+        text = (
+            f"Fastest here is {PRECISIONS[best]}, {times(here[best], 'floats')}; in a browser it is "
+            f"{times(browser[best], 'floats')}. Slowest there is **{PRECISIONS[worst]}**, "
+            f"{times(browser[worst], 'floats')}"
+        )
+    text += f". In the browser one would take {PRECISIONS[first]} ({times(browser[first])})"
+    return sentence("{text}.", *read("export.browser", what="step"), text=text)
+
+
+def lesson() -> Any:
+    """The sentence to take along, as far as the rows bear it out."""
+    found = verdict_of_places()
+    if found is None:
+        return Markdown("")
+    if found[0] == found[1]:
+        return Markdown(
+            "Fewer bits were faster where somebody had written a kernel for them, and slower where nobody "
+            "had. **Which format a file has, and who has a kernel for it, mattered more than its bits.**"
+        )
+    return Markdown(
+        "What is fastest in one place need not be so in the other. **Measure where it is going to run.**"
+    )
+
+
+def download_sentence() -> Any:
+    """The smallest download and what it costs."""
+    rows = [r for r in read("export.download") if "ratio_vs_fp32" in r.figures]
+    if not rows:
+        return Markdown(NOT_YET)
+    small = min(rows, key=lambda r: r.figures["bytes"])
+    return sentence(
+        "The smallest download, {name}, has {size:,.0f} bytes: **{ratio:.1f} times** fewer than the file of "
+        "floats.",
+        small,
+        name=f"{small.setting['file']}.nlab",
+        size=small.figures["bytes"],
+        ratio=small.figures["ratio_vs_fp32"],
+    )
+
+
+def arm64_sentence() -> Any:
+    """What the other processor said, and where it was wrong."""
+    rows = [r for r in read("export.arm64") if "equal_answers_percent" in r.figures]
+    if not rows:
+        return Markdown(NOT_YET)
+    wrong = [r for r in rows if r.figures["equal_answers_percent"] < 90]
+    good = [r for r in rows if r not in wrong]
+    text = ""
+    if good:
+        least = min(r.figures["equal_answers_percent"] for r in good)
+        cores = len({r.setting["core"] for r in good})
+        text = f"On {cores} kind{'s' if cores > 1 else ''} of core every file gives " + (
+            "**the same answers**" if least == 100 else f"at least **{least:.1f} %** of the same answers"
+        )
+    if wrong:
+        worst = min(wrong, key=lambda r: r.figures["equal_answers_percent"])
+        text += ("; but on" if text else "On") + (
+            f" the core that the emulator calls `{worst.setting['core']}` the file of "
+            f"{PRECISIONS[worst.setting['precision']]} gives {worst.figures['equal_answers_percent']:.0f} %: "
+            "it runs, and is wrong"
+        )
+    return sentence("{text}.", *rows, text=text)
+
+
+def spiking_sentence() -> Any:
+    """Claim A24, in words."""
+    exact, own = (
+        every("export.spiking", "runtimes_exact"),
+        every("export.spiking", "runtimes_with_spike_operator"),
+    )
+    if not exact or not own:
+        return Markdown(NOT_YET)
+    has = "none has" if max(own) == 0 else f"{max(own):.0f} have"
+    return sentence(
+        "Of the runtimes here {has} an operator for spikes, and **{exact:.0f}** run the layer exactly all "
+        "the same.",
+        *read("export.spiking"),
+        has=has,
+        exact=max(exact),
+    )
+
+
+def quantized_sentence() -> Any:
+    """Claim D2's three figures, of ONNX Runtime's 8 bits."""
+    rows = read("export.quantized")
+    memory, latency, energy = (
+        of("export.quantized", figure)
+        for figure in ("peak_memory_saved_percent", "latency_ratio", "energy_ratio")
+    )
+    if memory is None or latency is None:
+        return Markdown(NOT_YET)
+    text = f"The quantized file takes **{memory:.0f} %** less memory at its peak and is {times(latency)}"
+    if energy is not None:
+        text += f"; by the energy model it takes {energy:.1f} times less energy"
+    return sentence("{text}.", *rows, text=text)
+
+
+def page_sentence() -> Any:
+    """The phone page's visits, in this machine's Chromium."""
+    first, again = (
+        of("phone.page", "first_visit_bytes", model="int8"),
+        of("phone.page", "second_visit_bytes", model="int8"),
+    )
+    wait = of("phone.page", "first_token_ms", model="int8")
+    if first is None or again is None or wait is None:
+        return Markdown(NOT_YET)
+    return sentence(
+        "The first visit, with runtime and model, transfers **{first:.1f} MB**, the second {again:,.0f} "
+        "bytes; the first piece of an answer is there after {wait:.0f} ms (in this machine's Chromium).",
+        *read("phone.page", model="int8"),
+        first=first / 1e6,
+        again=again,
+        wait=wait,
+    )
+
+
+def reveal_faster(guess: Guess) -> Any:
+    """The first guess beside the measurement."""
+    found = speeds("here").get("int8")
+    if found is None:
+        return Markdown(NOT_YET)
+    return guess.reveal(round(found, 1), "ONNX Runtime, one thread, one token, against its own floats.")
+
+
+def reveal_slowest(guess: Guess) -> Any:
+    """The second guess beside the measurement: of SLOWEST, in a browser."""
+    found = speeds("browser")
+    if not set(SLOWEST) <= set(found):
+        return Markdown(NOT_YET)
+    worst = min(SLOWEST, key=lambda name: found[name])
+    return guess.reveal(SLOWEST[worst], "One token in Chromium, by WebAssembly, on the same machine.")
