@@ -346,6 +346,38 @@ def decompress(
 
 
 @app.command()
+def export(
+    runtime: Annotated[
+        str | None, typer.Argument(help="`onnx`, `ort`, `executorch`, `coreml`, `openvino` or `litert`.")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="`fp32`, `int8`, ... [default: the runtime's first, see --list]")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="The network: `assistant`, or another that --list names.")
+    ] = "assistant",
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write. [default: below my-course/exports]")
+    ] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Only list runtimes, precisions and networks.")
+    ] = False,
+) -> None:
+    """Write the assistant for another program: a folder with model, tokenizer, sizes, licence and card."""
+    from rich.console import Console
+
+    from neurolab.export import command, source_names
+
+    if listed or runtime is None:
+        Console().print(command.table())
+        print("networks: " + ", ".join(source_names()))
+        return
+    with _stdout_as_stderr():
+        made = command.make(runtime, precision, model, out)
+    _say(f"{made.bytes:,} bytes of {made.runtime}, {made.precision}, in {made.folder}")
+
+
+@app.command()
 def claims(
     as_json: Annotated[bool, typer.Option("--json", help="Print the ledger as one JSON array.")] = False,
     chapter: Annotated[

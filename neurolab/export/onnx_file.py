@@ -117,7 +117,8 @@ def model(decoder: nn.Module, precision: str = "fp32") -> onnx.ModelProto:
     """The ONNX model of a step in a precision.
 
     `exported` is the exporter's own graph, float32; the others are those of `onnx_graph` and
-    `onnx_quantized`. A step other than `Decoder` has the graph of `graph` only, as fp32. ValueError for another precision.
+    `onnx_quantized`. A step other than `Decoder` has the graph of `graph` only, as fp32. ValueError for
+    another precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision {precision!r}: must be one of {', '.join(PRECISIONS)}")
