@@ -268,6 +268,9 @@ def build(tensors: Tensors, config: Mapping[str, Any], where: str = "the file") 
         raise CompressedError(f"{where}: no sizes of a network ({error})") from error
     if sizes.layers > len(tensors):
         raise CompressedError(f"{where}: {sizes.layers} layers of {len(tensors)} tensors")
+    wide = max(sizes.vocabulary, sizes.context, sizes.heads * sizes.head_size, sizes.hidden)
+    if wide * sizes.width > 1 << 60:  # where PyTorch's own sizes end
+        raise CompressedError(f"{where}: no sizes of a network (a matrix of more than 2^60 numbers)")
     weights = values(tensors)
     with torch.device("meta"):  # shapes without memory
         wanted = {name: tuple(t.shape) for name, t in Transformer(sizes).state_dict().items()}

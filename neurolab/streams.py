@@ -156,7 +156,7 @@ def _checked(spec: Any, data: bytes, counts: Sequence[int]) -> tuple[list[list[i
             raise ValueError(f"table {str(row)[:60]}: must be low, span, fineness, law")
         low = whole(row[0], -(1 << 15), (1 << 16) - 1, "low")
         whole(row[1], 0, min(symbols.WIDEST - 1, (1 << 16) - 1 - low), "span")
-        if row[2] not in (0, *symbols.FINENESS):
+        if type(row[2]) is not int or row[2] not in (0, *symbols.FINENESS):
             raise ValueError(f"fineness {str(row[2])[:40]}: must be 0, 1, 2, 4 or 8")
         whole(row[3], 0, len(symbols.DECAYS) - 1, "law")
     for number in use:

@@ -44,10 +44,17 @@ class Table:
     levels: Ints
 
     def weights(self) -> NDArray[np.float64]:
-        """(span + 1,) whole numbers in proportion to the probabilities; 0 where a symbol does not occur."""
+        """(span + 1,) whole numbers in proportion to the probabilities; 0 where a symbol does not occur.
+
+        ValueError for a level whose weight would be above 2^36.
+        """
         if self.fineness == 0:
             return np.ones(self.span + 1)
         eighths = np.maximum(self.levels - 1, 0) * (8 // self.fineness)
+        if (too_high := eighths >= MOST_LEVEL).any():
+            raise ValueError(
+                f"level {self.levels[too_high][0]}: no weight has it at fineness {self.fineness}"
+            )
         return np.where(self.levels > 0, _eighths()[eighths], 0.0)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neurolab import assistant, compressed, compressing, streams
+from neurolab import assistant, compressed, compressing, streams, symbols
 from neurolab.compressed import CompressedError
 from neurolab.compressed_header import CHECK, HEAD, HEADER_LIMIT, checksum, fold, most_weights, unfold
 from neurolab.quantized import Coded, Tensors, float_bytes, put
@@ -353,6 +354,8 @@ def changed(what: str, value: Any) -> bytes:
         ("specs.0.tables.0", [0, 10**9, 1, 0], "span"),
         ("specs.0.tables.0", [-(10**9), 3, 1, 0], "low"),
         ("specs.0.tables.0", [0, 5, 3, 0], "fineness 3"),
+        ("specs.0.tables.0", [0, 5, 2.0, 0], "fineness 2.0"),
+        ("specs.0.tables.0", [0, 5, True, 0], "fineness True"),
         ("specs.0.tables", [[-32768, 65535, 0, 0]] * 1000, "tables of"),
         ("specs.0.use", [0], "another number of streams"),
         ("specs.0.use.0", 10**6, "table number"),
@@ -370,6 +373,17 @@ def test_absurd_headers_cost_nothing(what: str, value: Any, said: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_level_without_a_weight() -> None:
+    """A table may hold the level 288: 2^36 at the finest setting, beyond all weights at others."""
+    for fineness, said in ((1, "level 288: no weight"), (8, None)):
+        table = symbols.Table(0, 1, fineness, np.array([288, 1]))
+        stack = streams.AnsCoder()
+        (law,) = streams._push_tables(stack, [table])
+        spec = {"tables": [[0, 1, fineness, law]], "use": [0]}
+        with nullcontext() if said is None else pytest.raises(ValueError, match=said):
+            streams.unpack(spec, streams._words(stack), [1], "ans")
 
 
 def test_a_header_that_unfolds_to_a_gigabyte() -> None:
@@ -407,6 +421,8 @@ def test_equal_symbols_have_a_limit(coder: str) -> None:
     [
         ({"layers": 10**9}, "layers of"),
         ({"width": 10**9, "heads": 1}, "shape"),
+        ({"width": 10**30, "heads": 1}, "2\\^60"),
+        ({"context": 2**62}, "2\\^60"),
         ({"vocabulary": 41}, "'embedding.weight' has shape"),
         ({"hidden": -1}, "hidden -1"),
         ({"heads": 3}, "multiple of heads"),
