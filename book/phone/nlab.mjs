@@ -34,7 +34,7 @@ export function read(bytes, where = "the file") {
   try {
     return decode(bytes);
   } catch (error) {
-    if (error instanceof NlabError) throw new NlabError(`${where}: ${error.message}`);
+    if (error instanceof NlabError) throw new NlabError(`${where}: ${error.message}`, error.code);
     throw error;
   }
 }
@@ -55,7 +55,10 @@ function decode(data) {
   if (size < HEAD + CHECK) refuse(`truncated: ${size} bytes, fewer than the ${HEAD + CHECK} of an empty file`);
   const view = new DataView(data.buffer, data.byteOffset, size);
   const [version, header, total] = [view.getUint8(4), view.getUint32(5, true), view.getUint32(9, true)];
-  if (version !== VERSION) refuse(`version ${version}: this course reads version ${VERSION}`);
+  if (version !== VERSION) {
+    const code = version > VERSION ? "too_new" : "damaged";
+    throw new NlabError(`version ${version}: this course reads version ${VERSION}`, code);
+  }
   if (size !== total) {
     refuse(`${size < total ? "truncated" : "too long"}: ${size} bytes, its head says ${total}`);
   }

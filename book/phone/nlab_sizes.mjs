@@ -2,7 +2,7 @@
 //
 // The counterpart of `build` in neurolab/compressed_reader.py and of `Config` in neurolab/transformer.py.
 
-import { NlabError, repr } from "./nlab_text.mjs";
+import { NlabError, Odd, repr } from "./nlab_text.mjs";
 
 const USUAL = { vocabulary: 1024, context: 96, width: 160, layers: 4, heads: 5, hidden: 640, head: 0 };
 
@@ -11,6 +11,7 @@ function sizesOf(config) {
   for (const name of Object.keys(USUAL)) {
     const [value, least] = [sizes[name], name === "head" ? 0 : 1];
     if (typeof value === "boolean") sizes[name] = Number(value); // to Python True is 1
+    if (value instanceof Odd && /^-?\d+$/.test(value.text)) sizes[name] = Number(value.text);
     if (!Number.isInteger(sizes[name]) || sizes[name] < least) {
       throw new NlabError(`${name} ${repr(value)}: must be a whole number of at least ${least}`);
     }
@@ -58,6 +59,10 @@ export function sizesFit(tensors, config, where = "the file") {
     throw error;
   }
   if (sizes.layers > tensors.size) refuse(`${sizes.layers} layers of ${tensors.size} tensors`);
+  const { vocabulary, context, width, heads, hidden, head } = sizes;
+  if (Math.max(vocabulary, context, head ? heads * head : width, hidden) * width > 2 ** 60) {
+    refuse("no sizes of a network (a matrix of more than 2^60 numbers)");
+  }
   const wanted = shapes(sizes);
   for (const name of [...new Set([...Object.keys(wanted), ...tensors.keys()])].sort()) {
     const [found, asked] = [tensors.get(name)?.shape, Object.hasOwn(wanted, name) ? wanted[name] : undefined];

@@ -1,11 +1,12 @@
 // What a compressed model's file says in text: its JSON, and values in messages as Python shows them, so that
 // this reader and the course's own (neurolab/compressed_reader.py) refuse a file with the same words.
 
-/** The file is no compressed model, or a damaged one; the message says what is wrong. */
+/** The file is no compressed model, or a damaged one; the message says what is wrong. code: too_new, damaged. */
 export class NlabError extends Error {
-  constructor(message) {
+  constructor(message, code = "damaged") {
     super(message);
     this.name = "NlabError";
+    this.code = code;
   }
 }
 

@@ -8,8 +8,8 @@ tensors the weight is made of:
     norm.weight       the tensor as it is
     A+B+C.T           tensors of one width, one below the other, then transposed, as MatMul takes them
 
-`fill` follows those recipes in Python, book/phone/nlab_graph.mjs in the page. `graph` checks them: the weights
-that they give must be, bit for bit, those that the exporter itself put there.
+`fill` follows those recipes in Python, book/phone/nlab_graph.mjs in the page. `graph` checks them: the
+weights that they give must be, bit for bit, those that the exporter itself put there.
 """
 
 from __future__ import annotations
