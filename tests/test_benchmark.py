@@ -153,7 +153,10 @@ def test_tails_give_the_percentiles_of_single_calls() -> None:
     found = benchmark.tails(lambda i: seen.append(("a", i)), lambda i: seen.append(("b", i)), 3, 1)
     assert seen == [("a", 0), ("b", 0), ("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]
     assert len(found.seconds_a) == len(found.seconds_b) == 3
-    for bad in ({"rounds": 0}, {"warmup": -1}):
+    seen.clear()
+    benchmark.tails(lambda i: seen.append(("a", i)), lambda i: seen.append(("b", i)), 3, 0, turn=2)
+    assert seen == [("a", 0), ("a", 1), ("b", 0), ("b", 1), ("a", 2), ("b", 2)]
+    for bad in ({"rounds": 0}, {"warmup": -1}, {"turn": 0}):
         with pytest.raises(ValueError, match="at least"):
             benchmark.tails(lambda i: None, lambda i: None, **bad)
     with pytest.raises(ValueError, match="percent"):

@@ -187,7 +187,7 @@ def _figures(
     clips = video.clips(range(CLIPS), side, split="test").frames
     with torch.inference_mode():
         timed = tails(
-            lambda i: watch(clips[i % CLIPS, None]), lambda i: net(clips[i % CLIPS, None]), TIMED
+            lambda i: watch(clips[i % CLIPS, None]), lambda i: net(clips[i % CLIPS, None]), TIMED, turn=CLIPS
         ).figures()
     return found | sparsity_video.difference(before, seen["right"]) | timed
 

@@ -189,12 +189,15 @@ def costs(name: str, config: VideoConfig, kept: Tensor) -> dict[str, float]:
 
 
 def timed(name: str, n: int, seed: int, side: int, rounds: int = TIMED) -> dict[str, float]:
-    """Single clips through the mechanism and through the dense network, in turns."""
+    """Single clips through the mechanism and through the dense network, in turns of CLIPS."""
     watch, dense = watching(name, seed, side), video_net.load("dense", seed, side)
     clips = video.clips(range(CLIPS), side, split="test").frames
     with torch.inference_mode():
         return tails(
-            lambda i: watch(clips[i % CLIPS, None], n), lambda i: dense(clips[i % CLIPS, None]), rounds
+            lambda i: watch(clips[i % CLIPS, None], n),
+            lambda i: dense(clips[i % CLIPS, None]),
+            rounds,
+            turn=CLIPS,
         ).figures()
 
 
@@ -242,9 +245,11 @@ def masked(n: int, rounds: int = TIMED) -> dict[str, float]:
 
     with torch.inference_mode():
         ready = [sparsity.mask_of(keep(i), total) for i in range(CLIPS)]
-        whole = tails(lambda i: net(clip(i), mask=sparsity.mask_of(keep(i), total)), dense, rounds)
-        alone = tails(lambda i: net(clip(i), mask=ready[i % CLIPS]), dense, rounds)
-        packed = tails(lambda i: net(clip(i), keep(i)), dense, rounds)
+        whole = tails(
+            lambda i: net(clip(i), mask=sparsity.mask_of(keep(i), total)), dense, rounds, turn=CLIPS
+        )
+        alone = tails(lambda i: net(clip(i), mask=ready[i % CLIPS]), dense, rounds, turn=CLIPS)
+        packed = tails(lambda i: net(clip(i), keep(i)), dense, rounds, turn=CLIPS)
     return {
         "latency_ratio": whole.ratio(50),
         "p95_ratio": whole.ratio(95),
