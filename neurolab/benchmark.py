@@ -142,8 +142,8 @@ def tails(
     """Time single calls a(i) and b(i), i = 0 .. rounds - 1, in turns: for medians and for tails.
 
     A call of its own each time, as a frame that arrives is one call; the garbage collector is off.
-    turn: calls of a before b has its turn. With 1 each finds the caches full of the other's weights; what runs
-    by itself finds its own there, which `turn` of more than 20 shows even at the 95th percentile.
+    turn: calls of a before b has its turn. With 1 each finds the caches full of the other's weights; what
+    runs by itself finds its own there, as all but the first call of a turn do.
     """
     if rounds < 1 or warmup < 0 or turn < 1:
         raise ValueError(f"rounds {rounds}, warmup {warmup}, turn {turn}: at least 1, 0 and 1 are needed")
