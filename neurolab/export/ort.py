@@ -41,9 +41,9 @@ def required(file: Path, target: Path) -> dict[str, list[str]]:
     """
     import logging
 
-    logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
     from onnxruntime.tools.ort_format_model import create_config_from_models
 
+    logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)  # its import sets it to INFO
     create_config_from_models([file], target, False)
     lines = [line for line in target.read_text(encoding="utf-8").splitlines() if ";" in line]
     kept = [line for line in lines if not line.startswith("#")]
