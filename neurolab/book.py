@@ -86,6 +86,9 @@ def build(
     html = _sphinx(source, room.with_name(room.name + "-output"), strict)
     _downloads(html, Path(notebooks))
     _tidy(html)
+    from neurolab.export import phone_files  # imports torch, which reading this module should not cost
+
+    phone_files.assemble(html / "phone", book="../index.html", say=say)
     outside = outside_assets(html)
     if outside:
         raise BookError("these pages load something from another host:\n  " + "\n  ".join(outside))
@@ -101,7 +104,8 @@ def _assemble(room: Path, notebooks: Path, cache: Path, say: Callable[[str], Non
     """Lay out the sources: ``book/``, the executed chapters, the explorer's files. Returns the folder."""
     if room.exists():
         shutil.rmtree(room)
-    shutil.copytree(paths.ROOT / "book", room, ignore=shutil.ignore_patterns("_build", "__pycache__"))
+    unused = shutil.ignore_patterns("_build", "__pycache__", "phone")
+    shutil.copytree(paths.ROOT / "book", room, ignore=unused)
     (room / "chapters").mkdir()
     (room / "static" / "explorer").mkdir()
     for name, content in explore.static_files().items():

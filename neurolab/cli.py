@@ -378,6 +378,35 @@ def export(
 
 
 @app.command()
+def phone(
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Show it to the phones in your local network, with a QR code.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Serve on exactly this port. [default: first free from 8640]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Serve nothing: write the page into this folder, for a static host of your own."),
+    ] = None,
+) -> None:
+    """Serve the page on which a phone runs the assistant and measures itself.
+
+    Only this computer can open it unless you say --lan. Over HTTPS (`--out`, on a host of your own) the phone
+    keeps it and needs no network from then on. Ctrl-C stops it.
+    """
+    from neurolab.export import phone_server
+
+    if out is not None:
+        if lan or port is not None:
+            raise ValueError("--out writes files and serves nothing: leave out --lan and --port")
+        phone_server.write(out.expanduser().resolve(), say=_say)
+        return
+    phone_server.run(lan=lan, port=port, say=_say)
+
+
+@app.command()
 def claims(
     as_json: Annotated[bool, typer.Option("--json", help="Print the ledger as one JSON array.")] = False,
     chapter: Annotated[

@@ -1,7 +1,7 @@
 // The page's part of the benchmark: the form, the idle baseline, progress, the stop button, the table, the rows.
 import { browserName, clean, copy, deviceName, guessForm, processor, rows, runName, save, shareable } from "./row.mjs";
 import { Trouble, asTrouble } from "./trouble.mjs";
-import { t } from "./words.mjs";
+import { sentence, t } from "./words.mjs";
 
 const $ = (id) => document.getElementById(id);
 const WARMUP = 10; // iterations thrown away
@@ -50,6 +50,17 @@ export class Bench {
       return row;
     }));
     if (this.last) this.table();
+    if (this.trouble) this.notice(this.trouble);
+  }
+
+  /** A message below the form. */
+  notice(trouble) {
+    this.trouble = trouble;
+    $("measure-notice").hidden = !trouble;
+    if (!trouble) return;
+    $("measure-notice").querySelector("p").textContent = sentence(trouble);
+    $("measure-notice").dataset.code = trouble.code;
+    if (trouble.cause) console.info(trouble.message, trouble.cause.message ?? trouble.cause);
   }
 
   ticked() {
@@ -82,11 +93,11 @@ export class Bench {
   async start() {
     const names = this.ticked();
     if (!names.length) {
-      this.page.notice(new Trouble("pick_one"));
+      this.notice(new Trouble("pick_one"));
       return;
     }
     this.stopped = false;
-    this.page.notice(null);
+    this.notice(null);
     $("result").hidden = true;
     $("running").hidden = $("stop").hidden = false;
     $("go").disabled = true;
@@ -97,7 +108,7 @@ export class Bench {
       const found = await this.run(names, Number($("iterations").value));
       if (found) this.finish(found);
     } catch (error) {
-      this.page.notice(asTrouble(error));
+      this.notice(asTrouble(error));
     } finally {
       lock?.release().catch(() => {});
       $("running").hidden = $("stop").hidden = true;
@@ -129,7 +140,7 @@ export class Bench {
       Object.assign(seen, { idle_end: told.level, idle_seconds: clock() - began });
     }
     if (this.stopped) {
-      this.page.notice(new Trouble("stopped_early"));
+      this.notice(new Trouble("stopped_early"));
       return null;
     }
     let began = clock();
@@ -147,7 +158,7 @@ export class Bench {
     if (told) Object.assign(seen, { battery_end: told.level, battery_seconds: clock() - began, battery_charging: charging });
     told?.removeEventListener("chargingchange", watch);
     if (measured.counted < FEWEST) {
-      this.page.notice(new Trouble("stopped_early"));
+      this.notice(new Trouble("stopped_early"));
       return null;
     }
     const where = {

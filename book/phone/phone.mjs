@@ -10,16 +10,19 @@ const state = { list: null, kept: {}, name: "", busy: false, trouble: null, tryA
 const client = new Client();
 
 /** Show a message above the question; `again` is what the button tries once more. */
-export function notice(trouble, again = null) {
+function notice(trouble, again = null) {
   Object.assign(state, { trouble, tryAgain: again });
   $("notice").hidden = !trouble;
   $("again").hidden = !again;
-  if (trouble) $("notice").querySelector("p").textContent = sentence(trouble);
-  if (trouble?.cause) console.info(trouble.message, trouble.cause.message ?? trouble.cause);
+  if (!trouble) return;
+  $("notice").querySelector("p").textContent = sentence(trouble);
+  $("notice").dataset.code = trouble.code;
+  $("notice").scrollIntoView({ block: "nearest" });
+  if (trouble.cause) console.info(trouble.message, trouble.cause.message ?? trouble.cause);
 }
 
 /** A model's name as the reader sees it. */
-export const label = (entry) => entry.label[current()] ?? entry.label.en;
+const label = (entry) => entry.label[current()] ?? entry.label.en;
 
 /** All bytes that a model needs and that are not shared with one that is here. */
 function toFetch(entry) {
@@ -64,14 +67,14 @@ function showChips() {
 }
 
 /** Show how far fetching has come. */
-export function loading({ received = 0, total = 0, opening = false } = {}, box = "loading") {
+function loading({ received = 0, total = 0, opening = false } = {}, box = "loading") {
   $(`${box}-words`).textContent = opening || !total ? t("opening") : t("fetching", received, total);
   if (total && !opening) $(`${box}-bar`).value = received / total;
   else $(`${box}-bar`).removeAttribute("value");
 }
 
 /** What models and benchmark share: tell of warnings, and which models are here now. */
-export async function learnKept() {
+async function learnKept() {
   const found = await client.call("list");
   Object.assign(state, { list: found.list, kept: found.kept });
   showModels();
@@ -147,6 +150,7 @@ async function ask(question) {
     const rate = found.tokens > 1 && found.last > found.first ? Math.round((1000 * (found.tokens - 1)) / (found.last - found.first)) : 0;
     const first = found.first < 10 ? found.first.toFixed(1) : Math.round(found.first);
     cost.textContent = t("cost", first, found.tokens, rate, label(entry));
+    if ($("question").value === question) $("question").value = "";
     Object.assign(item.dataset, { model: entry.name, first: found.first, tokens: found.tokens, done: "" });
     $("heard").textContent = t("heard", found.text);
     $("heard").lang = current();
@@ -181,7 +185,7 @@ async function begin() {
   }
 }
 
-const bench = new Bench(client, { learnKept, loading, label, notice });
+const bench = new Bench(client, { learnKept, loading, label });
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();

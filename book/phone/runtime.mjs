@@ -75,10 +75,10 @@ export class Model {
       graph = await get("graph");
       const { externalData, unpack } = await import("./nlab.mjs");
       try {
-        options.externalData = externalData((await unpack(weights)).tensors);
+        options.externalData = externalData((await unpack(weights)).tensors, graph);
       } catch (error) {
         const code = error.code === "too_new" ? "too_new" : "unreadable";
-        throw new Trouble(code, { file: entry.files.weights.path, cause: error });
+        throw new Trouble(code, { file: entry.files.weights.path, found: "", known: "", cause: error });
       }
     } else if (entry.kind === "onnx") {
       graph = await get("model");
@@ -86,11 +86,20 @@ export class Model {
       throw new Trouble("too_new", { file: entry.name, found: entry.kind, known: "onnx, nlab" });
     }
     try {
-      return new Model(entry, await ort.InferenceSession.create(graph, options), tokenizer, entry.config ?? list.config);
+      const session = await ort.InferenceSession.create(graph, options);
+      const made = new Model(entry, session, tokenizer, entry.config);
+      await made.warm();
+      return made;
     } catch (error) {
       const full = /memory|allocat|RangeError/i.test(String(error));
       throw new Trouble(full ? "memory" : "unreadable", { file: entry.name, cause: error });
     }
+  }
+
+  /** One prompt and one step: browsers compile WebAssembly when it first runs, and no question should wait for it. */
+  async warm() {
+    const { cache } = await this.step(Array(12).fill(END), this.empty());
+    await this.step([END], cache);
   }
 
   /** The cache before the first token, for B sequences. */

@@ -3,12 +3,13 @@
     make()      book/phone/models/: NAME.onnx.gz, tokenizer.json.gz, compressed files, and models.json
     assemble()  one folder with page, runtime, models and fonts, ready for any static host
 
-The page unpacks .gz itself (DecompressionStream), so a host needs to do nothing. models.json names every large
-file with its SHA-256; the service worker gets those of the small ones.
+The page unpacks .gz itself (DecompressionStream), so a host needs to do nothing. models.json names every
+large file with its SHA-256; the service worker gets those of the small ones.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import importlib.metadata
@@ -16,18 +17,16 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from neurolab import __version__, assistant, compressed, facts, paths
 from neurolab.assistant import Assistant
 from neurolab.export.decoder import Decoder, answers, torch_step
 from neurolab.export.phone_offers import CHIPS, OFFERS, Offer
 from neurolab.provenance import commit
-
-if TYPE_CHECKING:
-    import onnx
+from neurolab.transformer import Config
 
 FORMAT = 1
 """The version of models.json; the page reads no newer one (loader.mjs)."""
@@ -80,11 +79,30 @@ def make(folder: Path | None = None, *, say: Callable[[str], None] = lambda line
     """
     folder = folder or PAGE / MODELS
     key = _made_from()
-    there = _there(folder, key)
-    if there is not None:
-        return there
-    say("Packing the models for the phone page")
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        there = _there(folder, key)
+        if there is not None:
+            return there
+        say("Packing the models for the phone page")
+        return _made(folder, key)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder against another process that makes it too, where the system can (not on Windows)."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (folder.parent / f".{folder.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _made(folder: Path, key: str) -> dict[str, Any]:
+    """Make the models in a room of their own, and put it in the folder's place."""
     room = Path(tempfile.mkdtemp(prefix=".models.", dir=folder.parent))
     try:
         made = _make(room, key)
@@ -100,8 +118,8 @@ def _made_from() -> str:
     """What the models depend on: weights, code, packages."""
     found = hashlib.sha256()
     here = Path(__file__).parent
-    names = ("phone_files", "phone_offers", "decoder", "onnx_file", "ort", "nlab_graph")
-    code = [here / f"{name}.py" for name in names]
+    names = ("phone_files", "phone_offers", "decoder", "graph_only")
+    code = [*(here / f"{name}.py" for name in names), *sorted(here.glob("onnx_*.py"))]
     data = [assistant.FOLDER / assistant.CARD, *(_source(offer) for offer in OFFERS if offer.source)]
     for path in [*code, *data]:
         found.update(path.name.encode() + (path.read_bytes() if path.is_file() else b"none"))
@@ -130,33 +148,21 @@ def _source(offer: Offer) -> Path:
 
 
 def _make(room: Path, key: str) -> dict[str, Any]:
-    from neurolab.export import onnx_file
-
     whole = assistant.load()
-    graph = onnx_file.graph(Decoder(whole.model))
     asked = [*CHIPS, *examples()]
     told: dict[str, dict[str, str]] = {question: {} for question in asked}
     models = []
     for offer in OFFERS:
-        found = _offered(offer, room, graph, whole, asked)
-        if found is None:
-            continue
-        files, said = found
-        models.append(
-            {"name": offer.name, "format": FORMAT, "precision": offer.precision, "kind": offer.kind}
-            | {"label": offer.label, "about": offer.about, "files": files}
-        )
+        about, said = _offered(offer, room, whole, asked)
+        models.append(about)
         for question, answer in zip(asked, said, strict=True):
             told[question][offer.name] = answer
     words = (assistant.FOLDER / assistant.TOKENIZER).read_bytes()
     runtime = (PAGE / RUNTIME).read_bytes()
-    config = whole.model.config
-    sizes = {name: getattr(config, name) for name in ("vocabulary", "context", "width", "layers", "heads")}
     listed = {
         "format": FORMAT,
         "made_from": key,
         "versions": {"neurolab": __version__, "onnxruntime-web": ORT_WEB, "commit": commit()},
-        "config": sizes | {"head": config.head_size},
         "runtime": entry(RUNTIME, runtime, gzip.decompress(runtime)),
         "tokenizer": _write(room, "tokenizer.json.gz", words),
         "models": models,
@@ -175,53 +181,48 @@ def _write(room: Path, name: str, data: bytes) -> dict[str, Any]:
 
 
 def _offered(
-    offer: Offer, room: Path, graph: onnx.ModelProto, whole: Assistant, asked: list[str]
-) -> tuple[dict[str, Any], list[str]] | None:
-    """The files of one offer and Python's answers, one question a call (as the page asks); None if the
-    course cannot make it yet."""
-    from neurolab.export import onnx_file
+    offer: Offer, room: Path, whole: Assistant, asked: list[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """What models.json says of one offer, and Python's answers, one question a call (as the page asks)."""
+    from neurolab.export import export, graph_only, onnx_file
 
-    config = whole.model.config
     if offer.kind == "nlab":
-        try:
-            from neurolab.export import nlab_graph
-        except ImportError:
-            return None
         model = compressed.load(_source(offer)).model().eval()
         files = {
-            "graph": _write(room, "graph.onnx.gz", nlab_graph.graph(whole.model)),
+            "graph": _write(room, f"{offer.name}.graph.onnx.gz", graph_only.graph(model)),
             "weights": _write(room, offer.source, _source(offer).read_bytes()),
         }
-        return files, answers(torch_step(Decoder(model)), config, whole.tokenizer, asked, batch=1)
-    data = graph.SerializeToString() if offer.precision == "fp32" else _int8(graph)
-    step = onnx_file.step_of(onnx_file.session(data))
-    files = {"model": _write(room, f"{offer.name}.onnx.gz", data)}
-    return files, answers(step, config, whole.tokenizer, asked, batch=1)
+        config, step = model.config, torch_step(Decoder(model))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            export("onnx", offer.precision, Path(folder) / offer.name, assistant=whole)
+            data = (Path(folder) / offer.name / onnx_file.FILE).read_bytes()
+        files = {"model": _write(room, f"{offer.name}.onnx.gz", data)}
+        config, step = whole.model.config, onnx_file.step_of(onnx_file.session(data))
+    about = {
+        "name": offer.name,
+        "format": FORMAT,
+        "precision": offer.precision,
+        "kind": offer.kind,
+        "label": offer.label,
+        "about": offer.about,
+        "config": _sizes(config),
+        "files": files,
+    }
+    return about, answers(step, config, whole.tokenizer, asked, batch=1)
 
 
-def _int8(graph: onnx.ModelProto) -> bytes:
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    own = type(graph)()
-    own.CopyFrom(graph)
-    head = type(own.graph.initializer[0])()
-    head.CopyFrom(next(x for x in own.graph.initializer if x.name == "embedding.weight"))
-    head.name = "head.weight"
-    own.graph.initializer.append(head)
-    for node in own.graph.node:
-        if node.op_type == "Gemm":
-            node.input[1] = "head.weight"
-    with tempfile.TemporaryDirectory() as room:
-        path = Path(room) / "int8.onnx"
-        quantize_dynamic(own, path, weight_type=QuantType.QInt8, per_channel=True)
-        return path.read_bytes()
+def _sizes(config: Config) -> dict[str, int]:
+    """The sizes that the page needs: those of the cache, and how much can be read."""
+    sizes = {name: getattr(config, name) for name in ("vocabulary", "context", "layers", "heads")}
+    return sizes | {"head": config.head_size}
 
 
 # --- the page put together ---
 
 
 def shell(folder: Path) -> dict[str, str]:
-    """The small files of a page, path -> SHA-256: what the service worker keeps. Large ones are not among them."""
+    """The small files of a page, path -> SHA-256: what the service worker keeps. No large ones."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -234,7 +235,7 @@ def shell(folder: Path) -> dict[str, str]:
 def assemble(
     out: Path, *, book: str | None = None, say: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """Put page, runtime, models and fonts into the folder `out`; what was there is replaced. Gives models.json.
+    """Put page, runtime, models and fonts into the folder `out`, replacing an older page. Gives models.json.
 
     book: address of the book's first page as seen from there, or None where there is no book beside it.
     Raises ValueError where `out` holds something other than an older page.
