@@ -151,6 +151,14 @@ WAYS = (
 """The six ways, from what everybody has to what few have, meters last."""
 
 
+OLDER = (
+    "Battery Historian, which older guides use, drew the history that `batterystats` prints; its owner "
+    "archived it in 2022. Trepn, Qualcomm's profiler, is retired too; it read what the power management chip "
+    "and the fuel gauge tell, which Perfetto reads today."
+)
+"""What became of tools that the articles' guides name (google2022historian, qualcomm2016trepn)."""
+
+
 def way(form: str) -> Way:
     """The way whose file has this form; ValueError where there is none."""
     for found in WAYS:
@@ -167,7 +175,7 @@ def table() -> Any:
     lines += [
         f"| **{w.name}** | {w.device} | {w.sees} | {w.finest} | {w.trap.replace('|', '/')} |" for w in WAYS
     ]
-    return Markdown("\n".join(lines))
+    return Markdown("\n".join([*lines, "", OLDER]))
 
 
 def steps(form: str | None = None) -> Any:

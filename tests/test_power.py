@@ -1,5 +1,6 @@
 """Recordings of power become joules per token. The files (tests/power) are made: none was measured."""
 
+import inspect
 import math
 import re
 import sys
@@ -496,6 +497,9 @@ def test_the_steps_name_formats_options_and_sources_that_exist(call):
         assert way.name in energy_steps.table().data
         assert way.steps[0] in energy_steps.all_steps().data
     assert energy_steps.steps().data.startswith("1. Charge")
+    assert "Trepn" in energy_steps.table().data
+    for key in re.findall(r"\((\w+), (\w+)\)", inspect.getsource(energy_steps))[-1]:
+        assert f"{{{key}," in known
     with pytest.raises(ValueError, match="form is 'trepn'"):
         energy_steps.steps("trepn")
 

@@ -3,7 +3,8 @@
 The Power Profiler (Xcode 26, iOS 26) tells how many per cent of the battery an hour the whole phone uses
 [@apple2025power]. ``xctrace export`` writes a table as XML: columns are typed, and a value that was written
 before is only referred to [@apple2020xctrace]. Joules need the battery's energy: per cent are of the battery
-as it is now, so its health counts too.
+as it is now, so its health counts too. The table's name and its columns' types are those that public readers
+of such exports look for; we had no iPhone's export at hand.
 """
 
 from __future__ import annotations
