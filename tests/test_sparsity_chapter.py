@@ -293,7 +293,8 @@ def test_the_headline_is_a_line_a_method_and_a_size(store):
     assert "| **4.5 (4.0 to 5.0)** |" in lines[2]
     said = words.video_sentence().data
     assert "10.0 times fewer multiply-adds are **4.5 times** less time" in said
-    assert "0.75 points of accuracy (at most 0.95" in said
+    assert "and 0.75 points of accuracy less (of no seed more than 1.20 points less" in said
+    assert "take turns" not in said
     assert "multiply-adds are **12.0 times** less time" in said
     assert "A fixed pattern of as many tokens loses 36.0 points" in said
     assert "**96.0 %** of the digits" in words.baseline_sentence().data
