@@ -79,8 +79,8 @@ def video_sentence() -> Any:
         f"{median(rows, 'flops_ratio'):.1f} times fewer multiply-adds are "
         f"**{median(rows, 'latency_ratio'):.1f} times** less time at the median and "
         f"{median(rows, 'p95_ratio'):.1f} times at the 95th percentile, and {abs(mean):.2f} points of "
-        f"accuracy {'less' if mean > 0 else 'more'} (of no seed more than {max(most):.2f} points less, with 95 % "
-        "confidence)"
+        f"accuracy {'less' if mean > 0 else 'more'} (of no seed more than {max(most):.2f} points less, "
+        "with 95 % confidence)"
     )
     cold = median(rows, "alternating_ratio")
     if cold:
