@@ -2,8 +2,8 @@
 
 Two calls: `prompt` reads a question of 18 tokens (the held-out median, rounded) with no past, `step` reads
 one token behind 20. Ratios are the other's time over this one's: 2 means twice as fast. A call finds its
-weights in the processor's cache if nothing else ran; `cold` takes them out before each call, as other programs
-would.
+weights in the processor's cache if nothing else ran; `cold` takes them out before each call, as other
+programs would.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def call(step: Step, config: Config, what: str) -> Callable[[], Any]:
 def ratio(this: Step, other: Step, config: Config, what: str, pairs: int = 21, calls: int = 40) -> float:
     """How many times faster `this` is than `other`: the median over pairs of blocks of `calls` calls each.
 
-    Of a block the fastest call counts: one is shorter than what a scheduler hands out, and an interruption only
-    adds. The calls of a block follow each other, so that each side's weights are where its own calls left them.
+    Of a block the fastest call counts: one is shorter than what a scheduler hands out, and an interruption
+    only adds. The calls of a block follow each other: each side's weights are where its own calls left them.
     """
     a, b = call(this, config, what), call(other, config, what)
     for run in (a, b):
