@@ -146,7 +146,9 @@ def _openvino_operators() -> set[str]:
     import openvino
 
     sets = [m.name for m in pkgutil.iter_modules(openvino.__path__) if re.fullmatch(r"opset\d+", m.name)]
-    return {name for one in sets for name in dir(importlib.import_module(f"openvino.{one}")) if name[0] != "_"}
+    return {
+        name for one in sets for name in dir(importlib.import_module(f"openvino.{one}")) if name[0] != "_"
+    }
 
 
 def _torch_operators() -> set[str]:
