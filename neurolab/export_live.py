@@ -1,26 +1,22 @@
-"""What chapter 7's explorers compute: one step of the file, its graph, and a button's measurements.
+"""What chapter 7's explorers compute: one step of the file, and a button's measurements.
 
-n new pieces, past pieces in the cache, V pieces in the vocabulary; a graph is an ONNX model.
+n new pieces, past pieces in the cache.
 """
 
 from __future__ import annotations
 
 import tempfile
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from neurolab import assistant, facts
 from neurolab.export.decoder import Decoder, Step, empty_cache, torch_step
 from neurolab.tokens import END_ID, encode_question
-
-if TYPE_CHECKING:
-    import onnx
 
 QUESTIONS = {
     "in English": "In the territory Thailand, which money do people use?",
@@ -103,108 +99,6 @@ def stepped(question: str, call: int) -> dict[str, Any]:
         "words": f"call {at}: in go {given}, and a cache of {past} pieces; out come "
         f"{c.vocabulary:,} scores and a cache of {past + n}, {size / 1024:.0f} KiB. The answer so far: "
         f'"{said}"{end}',
-    }  # fmt: skip
-
-
-# ---- the graph --------------------------------------------------------------------------------------------
-
-KINDS = {
-    "matrix product": {"MatMul", "Gemm"},
-    "of whole numbers": {"MatMulInteger", "QLinearMatMul", "MatMulNBits", "DynamicQuantizeMatMul", "QGemm",
-                         "MatMulIntegerToFloat"},
-    "to and from codes": {"DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "Cast"},
-    "arithmetic": {"Mul", "Add", "Sub", "Div", "Gelu", "Softmax", "LayerNormalization", "Erf", "Sqrt", "Pow",
-                   "LessOrEqual", "Where", "ReduceMean", "Tanh", "Max", "Min", "Neg", "And", "Not", "Or"},
-}  # fmt: skip
-OTHER = "moving numbers about"
-
-
-def kind_of(operator: str) -> str:
-    """The kind (a key of KINDS, or OTHER) of an ONNX operator."""
-    return next((kind for kind, names in KINDS.items() if operator in names), OTHER)
-
-
-def counted(graph: onnx.ModelProto) -> Counter[str]:
-    """How many operators of each kind a graph holds."""
-    return Counter(kind_of(node.op_type) for node in graph.graph.node)
-
-
-def feed_forward(graph: onnx.ModelProto) -> list[Any]:
-    """The nodes between the last layer norm but one and the addition behind it: the last block's two large
-    matrices and what stands between them. ValueError where a graph has no two layer norms."""
-    nodes = list(graph.graph.node)
-    norms = [i for i, node in enumerate(nodes) if node.op_type == "LayerNormalization"]
-    if len(norms) < 2:
-        raise ValueError(f"graph with {len(norms)} layer norms: at least 2 are needed")
-    made_by = {name: node for node in nodes for name in node.output}
-    start, end = nodes[norms[-2]], made_by[_behind(nodes, norms[-1])]
-    inside: dict[str, Any] = {}
-
-    def back(name: str) -> bool:
-        """Whether `name` comes, by whatever way, from the first norm; nodes on the way are kept."""
-        node = made_by.get(name)
-        if node is None:
-            return False
-        if node is start:
-            return True
-        if node.output[0] in inside:
-            return bool(inside[node.output[0]])
-        inside[node.output[0]] = None  # not known yet; graphs have no rings
-        found = [back(source) for source in node.input]
-        inside[node.output[0]] = node if any(found) else None
-        return any(found)
-
-    back(end.output[0])
-    kept = {id(node) for node in inside.values() if node is not None}
-    return [node for node in nodes if id(node) in kept]
-
-
-def _behind(nodes: list[Any], norm: int) -> str:
-    """The addition that a layer norm reads: the first input, seen through slices and gathers."""
-    made_by = {name: node for node in nodes for name in node.output}
-    name = nodes[norm].input[0]
-    while made_by[name].op_type in ("Gather", "Slice", "Squeeze", "Reshape"):
-        name = made_by[name].input[0]
-    return str(name)
-
-
-def drawn(graph: onnx.ModelProto) -> dict[str, Any]:
-    """The feed-forward part of the last block as boxes and arrows, and the operators of the whole graph.
-
-    x, y (m,): boxes, rows from top to bottom; name (m,): operators; group (m,): number of the kind.
-    line x, line y: arrows, NaN between them.  count (5,): operators of each kind in the whole graph.
-    """
-    nodes = feed_forward(graph)
-    made_by = {name: i for i, node in enumerate(nodes) for name in node.output}
-    depth: list[int] = []
-    for node in nodes:
-        before = [
-            depth[made_by[name]] for name in node.input if name in made_by and made_by[name] < len(depth)
-        ]
-        depth.append(1 + max(before, default=0))
-    rows = Counter(depth)
-    place: Counter[int] = Counter()
-    x, y = [], []
-    for level in depth:
-        x.append(place[level] - (rows[level] - 1) / 2)
-        y.append(-float(level))
-        place[level] += 1
-    line_x, line_y = [], []
-    for i, node in enumerate(nodes):
-        sources = [(x[made_by[n]], y[made_by[n]]) for n in node.input if n in made_by]
-        for from_x, from_y in sources:
-            line_x += [from_x, x[i], np.nan]
-            line_y += [from_y, y[i], np.nan]
-        if not sources:
-            line_x += [0.0, x[i], np.nan]
-            line_y += [0.0, y[i], np.nan]
-    kinds = [*KINDS, OTHER]
-    counts = counted(graph)
-    return {
-        "x": np.array(x), "y": np.array(y), "name": [node.op_type for node in nodes],
-        "group": np.array([kinds.index(kind_of(node.op_type)) for node in nodes]),
-        "line x": np.array(line_x), "line y": np.array(line_y),
-        "kind": kinds, "count": np.array([counts.get(kind, 0) for kind in kinds]),
     }  # fmt: skip
 
 

@@ -62,7 +62,8 @@ def graph(result: Result) -> go.Figure:
     )  # fmt: skip
     figure.add_scatter(
         x=result["x"], y=result["y"], mode="markers+text", name="operators", text=result["name"],
-        textposition="middle right", hoverinfo="text", cliponaxis=False, xaxis="x2", yaxis="y2",
+        textposition="middle right", textfont={"size": 12}, hoverinfo="text", cliponaxis=False,
+        xaxis="x2", yaxis="y2",
         marker={"size": 13, "symbol": "square", "color": result["group"], "cmin": -0.5, "cmax": 4.5,
                 "colorscale": _scale()},
     )  # fmt: skip
@@ -74,7 +75,7 @@ def graph(result: Result) -> go.Figure:
     return figure.update_layout(
         xaxis={"anchor": "y", "title_text": "operators in the whole file", "range": [0, 112]},
         yaxis={"domain": [0, 0.3], "anchor": "x", "autorange": "reversed", "showgrid": False},
-        xaxis2={"anchor": "y2", "range": [-1.6, 2.4], "visible": False},
+        xaxis2={"anchor": "y2", "range": [-0.3, 3.6], "visible": False},
         yaxis2={"domain": [0.42, 1], "anchor": "x2", "visible": False, "range": [-11.6, 0.6]},
     )
 

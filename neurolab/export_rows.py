@@ -15,6 +15,7 @@ from neurolab.sparsity_rows import Column, gathered, median
 NOT_YET = "*(not measured yet: `neurolab sweep export` does it)*"
 PRECISIONS = {
     "fp32": "floats",
+    "exported": "floats, as exported",
     "fp16": "16-bit floats",
     "int8": "8 bits",
     "int8_static": "8 bits, static",
