@@ -202,6 +202,7 @@ addEventListener("language", () => {
   if (state.trouble) $("notice").querySelector("p").textContent = sentence(state.trouble);
 });
 
+$("starting").remove();
 speak(firstLanguage(), false);
 offline();
 begin();

@@ -47,6 +47,8 @@ FONTS = (
     "ibm-plex-sans-thai-looped-thai-600-normal.woff2",
 )
 """Those of the book's fonts that phone.css names; their licences go with them."""
+BUDGET = 6_000_000
+"""Bytes that a first visit may transfer, the first model included."""
 EXAMPLES = 24
 """Held-out questions that the benchmark asks, with the answers that Python gives."""
 

@@ -35,6 +35,8 @@ TYPES = {
     ".gz": "application/octet-stream",
     ".nlab": "application/octet-stream",
 }
+POLICY = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; object-src 'none'; base-uri 'none'"
+"""What the page may load and compute: its own files, and WebAssembly. The same stands in index.html."""
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -59,9 +61,10 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return super().send_head()
 
     def end_headers(self) -> None:
-        """Large files carry a hash of their content in the address and may be kept; of small ones ask anew."""
+        """Large files carry a hash of their content in the address and are kept; of small ones ask anew."""
         keep = "public, max-age=31536000, immutable" if "?v=" in self.path else "no-cache"
         self.send_header("Cache-Control", keep)
+        self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
