@@ -66,16 +66,17 @@ def graph(config: Config | Transformer) -> bytes:
     Inputs and outputs as in `onnx_file.graph`; to be opened with `fill`, or in the page.
     """
     config = config.config if isinstance(config, Transformer) else config
-    model = Transformer(config).eval()
-    dice = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.normal_(generator=dice)  # no two alike: the exporter stores equal weights once
-    return without_weights(onnx_file.graph(Decoder(model)), model.state_dict())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Transformer(config).eval()
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.normal_()  # no two alike: the exporter stores equal weights once
+        return without_weights(onnx_file.graph(Decoder(model)), model.state_dict())
 
 
 def without_weights(full: onnx.ModelProto, weights: Mapping[str, Tensor]) -> bytes:
-    """The same model with its float weights of two numbers or more external.
+    """The same model with its weights external, and without the exporter's notes.
 
     weights: those of the network that `full` was exported from. RuntimeError if the recipes do not give back
     what `full` holds, or do not use every weight: the graph is then another one than this module knows.
@@ -85,6 +86,7 @@ def without_weights(full: onnx.ModelProto, weights: Mapping[str, Tensor]) -> byt
 
     made = onnx.ModelProto()
     made.CopyFrom(full)
+    bare(made)
     used: set[str] = set()
     for weight in made.graph.initializer:
         if weight.data_type != onnx.TensorProto.FLOAT or not weight.dims:
@@ -102,6 +104,16 @@ def without_weights(full: onnx.ModelProto, weights: Mapping[str, Tensor]) -> byt
     if unused := sorted(set(weights) - used):
         raise RuntimeError(f"the graph has no place for {unused[0]}")
     return made.SerializeToString(deterministic=True)
+
+
+def bare(made: onnx.ModelProto) -> None:
+    """Take out, in place, what no runtime needs: the exporter's notes on where in our source a node began."""
+    made.ClearField("doc_string")
+    for part in (made, made.graph, *made.graph.node, *made.graph.input, *made.graph.output):
+        part.ClearField("metadata_props")
+    for described in (made.graph, *made.graph.node, *made.graph.initializer):
+        described.ClearField("doc_string")
+        described.ClearField("metadata_props")
 
 
 def locations(made: bytes) -> dict[str, str]:
