@@ -165,6 +165,31 @@ def test_batterystats_reads_the_stretch_on_battery_only():
     assert android.batterystats(twice).whole.joules == found.whole.joules
 
 
+def test_a_loss_of_charge_costs_it_at_the_mean_voltage():
+    found = recording.of_charge([7, 8, 10], [100, 90, 90], [4.0, 3.8, 3.6], "made", step=1)
+    assert found.joules.tolist() == [0, pytest.approx(39), pytest.approx(39)]
+    assert found.seconds.tolist() == [0, 1, 3]
+
+
+HISTORY = "9,h,0:RESET:TIME:0\n9,h,0,Bl=90,Bp=n,Bv=4000,Bcc=100\n"
+
+
+def test_of_changes_at_one_moment_the_last_holds():
+    lines = "9,h,10000,Bcc=99\n9,h,0,Bcc=98\n9,h,10000,Bcc=97\n"
+    found = android.batterystats(HISTORY + lines)
+    assert found.seconds.tolist() == [0, 10, 20]
+    assert found.joules.tolist() == [0, pytest.approx(2 * 14.4), pytest.approx(3 * 14.4)]
+
+
+@pytest.mark.parametrize("mark", ["START", "SHUTDOWN", "*OVERFLOW*"])
+def test_a_restart_ends_a_stretch_of_history(mark):
+    lines = "9,h,10000,Bcc=99\n9,h,500:" + mark + "\n9,h,1000,Bcc=98\n9,h,60000,Bcc=97\n"
+    found = android.batterystats(HISTORY + lines)
+    assert found.whole == Stretch(60.0, pytest.approx(14.4), pytest.approx(14.4))
+    assert found.began == pytest.approx(11.5)
+    assert "restarted" in found.notes[1]
+
+
 def test_batterystats_counts_per_cent_where_there_is_no_charge_counter():
     lines = [line.split(",Bcc")[0] for line in made.batterystats().splitlines()]
     lines = [line for line in lines if line.count(",") > 2 or "TIME" in line]
