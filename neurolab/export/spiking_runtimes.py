@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,13 +28,19 @@ SPIKE = re.compile(
 """What an operator of a spiking neuron might be called; LeakyRelu is none."""
 
 
+_made: WeakKeyDictionary[nn.Module, tuple[torch.Size, bytes]] = WeakKeyDictionary()
+
+
 def onnx_bytes(layer: nn.Module, x: Tensor) -> bytes:
-    """The layer as an ONNX file, by torch's own exporter."""
+    """The layer as an ONNX file, by torch's own exporter; kept for the next runtime that reads it."""
+    if layer in _made and _made[layer][0] == x.shape:
+        return _made[layer][1]
     with onnx_file._quiet():
         program = torch.onnx.export(
             layer, (x,), dynamo=True, verbose=False, input_names=["x"], output_names=["y"]
         )
     made: bytes = program.model_proto.SerializeToString()  # type: ignore[union-attr]
+    _made[layer] = (x.shape, made)
     return made
 
 
