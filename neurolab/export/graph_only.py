@@ -9,7 +9,7 @@ tensors the weight is made of:
     A+B+C.T           tensors of one width, one below the other, then transposed, as MatMul takes them
 
 `fill` follows those recipes in Python, book/phone/nlab_graph.mjs in the page. `graph` checks them: the
-weights that they give must be, bit for bit, those that the exporter itself put there.
+weights that they give must be, bit for bit, those that `onnx_graph` puts there itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurolab.export import onnx_file
+from neurolab.export import onnx_graph
 from neurolab.export.decoder import Decoder
 from neurolab.transformer import Config, Transformer
 
@@ -63,7 +63,7 @@ def follow(made_of: str, weights: Mapping[str, Tensor]) -> np.ndarray:
 def graph(config: Config | Transformer) -> bytes:
     """The .onnx of a network of these sizes (or of a network's), its weights external. Deterministic.
 
-    Inputs and outputs as in `onnx_file.graph`; to be opened with `fill`, or in the page.
+    Inputs and outputs as in `onnx_file`; to be opened with `fill`, or in the page.
     """
     config = config.config if isinstance(config, Transformer) else config
     with torch.random.fork_rng(devices=[]):
@@ -71,12 +71,12 @@ def graph(config: Config | Transformer) -> bytes:
         model = Transformer(config).eval()
         with torch.no_grad():
             for weight in model.parameters():
-                weight.normal_()  # no two alike: the exporter stores equal weights once
-        return without_weights(onnx_file.graph(Decoder(model)), model.state_dict())
+                weight.normal_()  # no two alike, so that none can stand for another unnoticed
+        return without_weights(onnx_graph.build(Decoder(model)), model.state_dict())
 
 
 def without_weights(full: onnx.ModelProto, weights: Mapping[str, Tensor]) -> bytes:
-    """The same model with its weights external, and without the exporter's notes.
+    """The same model with its float weights external.
 
     weights: those of the network that `full` was exported from. RuntimeError if the recipes do not give back
     what `full` holds, or do not use every weight: the graph is then another one than this module knows.
@@ -86,7 +86,6 @@ def without_weights(full: onnx.ModelProto, weights: Mapping[str, Tensor]) -> byt
 
     made = onnx.ModelProto()
     made.CopyFrom(full)
-    bare(made)
     used: set[str] = set()
     for weight in made.graph.initializer:
         if weight.data_type != onnx.TensorProto.FLOAT or not weight.dims:
@@ -104,16 +103,6 @@ def without_weights(full: onnx.ModelProto, weights: Mapping[str, Tensor]) -> byt
     if unused := sorted(set(weights) - used):
         raise RuntimeError(f"the graph has no place for {unused[0]}")
     return made.SerializeToString(deterministic=True)
-
-
-def bare(made: onnx.ModelProto) -> None:
-    """Take out, in place, what no runtime needs: the exporter's notes on where in our source a node began."""
-    made.ClearField("doc_string")
-    for part in (made, made.graph, *made.graph.node, *made.graph.input, *made.graph.output):
-        part.ClearField("metadata_props")
-    for described in (made.graph, *made.graph.node, *made.graph.initializer):
-        described.ClearField("doc_string")
-        described.ClearField("metadata_props")
 
 
 def locations(made: bytes) -> dict[str, str]:
