@@ -155,8 +155,10 @@ def memory_and_time(runtime: str, repeats: int = 11, pairs: int = 21) -> dict[st
 
 
 def simulated(every: int = 1) -> dict[str, float]:
-    """Energy per answer to each `every`-th held-out question by the model of `energy`, float32 over int8, wherever the weights
-    lie."""
+    """Energy per answer by the model of `energy`, float32 over int8, wherever the weights lie.
+
+    every: each `every`-th held-out question counts.
+    """
     helper = assistant.load()
     asked = facts.split("held_out")[::every]
     lengths = [len(encode_question(helper.tokenizer, q.text)) for q in asked]
