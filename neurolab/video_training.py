@@ -163,14 +163,16 @@ def ship(net: VideoTransformer, name: str, seed: int, curve: list[Point], folder
     return path
 
 
-def until_it_stops(stage: Callable[[str, int], History], least: float = 0.003, turns: int = 6) -> list[Point]:
-    """The dense stage again and again, `turns` times at most, until a turn gains less than `least` accuracy.
+def until_it_stops(
+    name: str, stage: Callable[[str, int], History], least: float = 0.003, turns: int = 6
+) -> list[Point]:
+    """A stage again and again, `turns` times at most, until a turn gains less than `least` accuracy.
 
     A turn's accuracy is that at its end, when it has cooled. Gives the curve of all turns.
     """
     curve: list[Point] = []
     for turn in range(turns):
-        history = stage("dense", turn)
+        history = stage(name, turn)
         stopped = bool(curve) and history.evaluations[-1]["accuracy"] < curve[-1]["accuracy"] + least
         before = curve[-1]["step"] if curve else 0
         curve += [{**point, "step": before + point["step"]} for point in history.evaluations]
@@ -202,9 +204,8 @@ def course(
             net.load_state_dict(begun)
             if name == "dense":
                 stage("wide")
-                ship(net, name, seed, until_it_stops(stage), folder)
-            else:
-                ship(net, name, seed, stage(name).evaluations, folder)
+            curve = stage(name).evaluations if name == "static" else until_it_stops(name, stage)
+            ship(net, name, seed, curve, folder)
     return begun
 
 

@@ -183,13 +183,13 @@ def test_the_working_set_is_what_is_alive_at_once() -> None:
     ("gains", "turns"),
     [((0.9, 0.9025), 2), ((0.9, 0.91, 0.92, 0.922), 4), ((0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), 6)],
 )
-def test_the_dense_network_trains_until_a_turn_gains_nothing(gains: tuple[float, ...], turns: int) -> None:
+def test_a_network_trains_until_a_turn_gains_nothing(gains: tuple[float, ...], turns: int) -> None:
     asked = []
 
     def stage(name: str, turn: int) -> History:
         asked.append((name, turn))
         return History(evaluations=[{"step": 50, "accuracy": 0.99}, {"step": 100, "accuracy": gains[turn]}])
 
-    curve = until_it_stops(stage)
+    curve = until_it_stops("dense", stage)
     assert asked == [("dense", turn) for turn in range(turns)]
     assert [point["step"] for point in curve] == list(range(50, 100 * turns + 1, 50))
