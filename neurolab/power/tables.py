@@ -50,15 +50,23 @@ class Column:
 
 def numbers(cells: Sequence[str], name: str) -> Floats:
     """Cells as numbers (n,); ValueError names the one that is none."""
-    found = np.empty(len(cells))
-    for i, cell in enumerate(cells):
-        try:
-            found[i] = float(cell)
-        except ValueError as error:
-            raise ValueError(f"column {name!r}, row {i + 1}: {cell!r} is no number") from error
-        if not np.isfinite(found[i]):
-            raise ValueError(f"column {name!r}, row {i + 1}: {cell!r} is no finite number")
+    try:
+        found = np.array(cells, dtype=np.float64)
+    except ValueError as error:
+        row = next(i for i, cell in enumerate(cells, start=1) if not _number(cell))
+        raise ValueError(f"column {name!r}, row {row}: {cells[row - 1]!r} is no number") from error
+    if not np.isfinite(found).all():
+        row = int(np.flatnonzero(~np.isfinite(found))[0]) + 1
+        raise ValueError(f"column {name!r}, row {row}: {cells[row - 1]!r} is no finite number")
     return found
+
+
+def _number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def header(text: str) -> tuple[str, str]:
