@@ -9,6 +9,7 @@ from IPython.display import Markdown
 
 from neurolab import export_live as live
 from neurolab import export_pictures as pictures
+from neurolab import sparsity_charts as charts
 from neurolab.explore import Choice, Explorer
 from neurolab.export_rows import NOT_YET, PRECISIONS, RUNTIMES, both, speeds
 from neurolab.measurements import read
@@ -35,6 +36,35 @@ def places_explorer() -> Any:
         "processor, and in a browser on the same machine. To the right is faster, to the left slower.",
         caption="Both bars of a pair are the same file, on the same machine, in the same library. Which file "
         "would you have put on the phone after the blue bars, and which after the red ones?",
+    )
+
+
+def width_explorer() -> Any:
+    """From which size on fewer bits pay: networks of random weights, as wide as each row says."""
+    rows = read("export.width", what="step")
+    lines = {name: [r for r in rows if r.setting["format"] == name] for name in PRECISIONS}
+    lines = {name: sorted(some, key=lambda r: r.setting["width"]) for name, some in lines.items() if some}
+    if not lines:
+        return Markdown(NOT_YET)
+    shown: dict[str, Any] = {
+        "names": [PRECISIONS[name] for name in lines],
+        "x name": "width of the network (the assistant has 160)",
+        "y name": "times as fast as floats, one token",
+        "log": "x",
+        "level": 1.0,
+        "level name": "as fast as floats",
+    }
+    for name, some in lines.items():
+        shown[f"{PRECISIONS[name]} x"] = np.array([float(r.setting["width"]) for r in some])
+        shown[f"{PRECISIONS[name]} y"] = np.array([float(r.figures["ratio_vs_fp32"]) for r in some])
+    return Explorer(
+        lambda: shown,
+        charts.curves,
+        title="From which size on do fewer bits pay?",
+        alt="Two rising lines over the width of a network: how many times as fast as with floats a token is "
+        "with 8 and with 4 bits. Small networks gain little, wide ones much.",
+        caption="Follow the lines from left to right. What does a small network spend its time on, if not on "
+        "products?",
     )
 
 
@@ -93,6 +123,7 @@ def runtimes_explorer() -> Any:
     if not rows and static():
         return Markdown(NOT_YET)
     yours: Found = {}
+    first = SHIPPED if rows else YOURS
     there = [name for name in RUNTIMES if any(r == name for r, _ in rows)]
     there += (
         [] if static() else [name for name in dict.fromkeys(r for r, _ in live.here()) if name not in there]
@@ -102,15 +133,16 @@ def runtimes_explorer() -> Any:
         for name in there
     }
 
-    def compute(runtime: str, machine: str = SHIPPED) -> dict[str, Any]:
+    def compute(runtime: str = RUNTIMES[there[0]], machine: str = first) -> dict[str, Any]:
         name = next(key for key, title in RUNTIMES.items() if title == runtime)
         found = rows if machine == SHIPPED else yours
         whose = "the course's machine" if machine == SHIPPED else "your machine"
         return bars(found, name, precisions[name]) | {"words": _words(found, name, whose)}
 
-    controls: dict[str, Any] = {"runtime": Choice(*(RUNTIMES[name] for name in there))}
+    titles = [RUNTIMES[name] for name in there]
+    controls: dict[str, Any] = {"runtime": Choice(*titles)} if len(titles) > 1 else {}
     if not static():
-        controls["machine"] = Choice(SHIPPED, YOURS, value=SHIPPED if rows else YOURS)
+        controls["machine"] = Choice(SHIPPED, YOURS, value=first)
     explorer = Explorer(
         compute,
         pictures.runtimes,

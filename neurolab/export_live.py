@@ -8,14 +8,14 @@ from __future__ import annotations
 import tempfile
 import unicodedata
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from neurolab import assistant, facts
-from neurolab.export.decoder import Decoder, Step, empty_cache, torch_step
+from neurolab.export.decoder import Decoder, empty_cache, torch_step
 from neurolab.tokens import END_ID, encode_question
 
 QUESTIONS = {
@@ -121,17 +121,6 @@ def here() -> list[Place]:
     ]
 
 
-def calls(step: Step, n: int = 1, past: int = 20) -> Callable[[], Any]:
-    """One call of a step with n new pieces behind `past` others, for a clock. Its cache is a real one."""
-    helper = assistant.load()
-    config = helper.model.config
-    room = np.random.default_rng(7).integers(3, config.vocabulary, (1, past + n))
-    cache = empty_cache(config)
-    if past:
-        _, cache = step(room[:, :past], cache)
-    return partial(step, room[:, past:], cache)
-
-
 def measure(
     places: Sequence[Place] | None = None,
     questions: int = ASKED,
@@ -142,7 +131,7 @@ def measure(
     questions: how many held-out ones are asked.  A runtime that fails here is left out.
     """
     from neurolab import export
-    from neurolab.pruned_speed import undisturbed
+    from neurolab.export import speed
 
     helper = assistant.load()
     asked = facts.split(SPLIT)[:: max(1, len(facts.split(SPLIT)) // questions)]
@@ -157,8 +146,7 @@ def measure(
                 told = export.compare(at, helper, asked)
                 step = export.open_session(at).run
                 made = {
-                    what: undisturbed(calls(step, n, past), calls(ours, n, past), 5, 8).median
-                    for what, (n, past) in {"step": (1, 20), "prompt": (18, 0)}.items()
+                    what: speed.ratio(step, ours, helper.model.config, what, 5, 8) for what in speed.CALLS
                 }
             except (RuntimeError, OSError):  # a kernel or a package that this machine lacks
                 continue

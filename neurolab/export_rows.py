@@ -36,7 +36,8 @@ RUNTIMES = {
 }
 MODELS = {
     "assistant": "the assistant", "ptq12": "ptq12.nlab", "ptq14": "ptq14.nlab", "qat18": "qat18.nlab",
-    "qat28": "qat28.nlab", "spiking": "the spiking assistant",
+    "qat28": "qat28.nlab", "pruned": "chapter 5's pruned one", "spiking": "the spiking assistant",
+    "signed": "chapter 3's neuron", "lif": "a layer of LIF neurons",
 }  # fmt: skip
 FILES = ("fp32", "int8", "int8_static", "int4", "int4_unpacked")
 """The ONNX files that are timed, here and in a browser."""
@@ -148,7 +149,7 @@ def spiking_table() -> Any:
     """A spiking layer through every runtime (claim A24)."""
     return _table(
         read("export.spiking"),
-        {"model": "exported"},
+        {"model": "exported", "T": "steps"},
         [
             ("runtimes that run it exactly", "runtimes_exact", 0),
             ("that have an operator for spikes", "runtimes_with_spike_operator", 0),
