@@ -122,7 +122,9 @@ def _made_from() -> str:
     here = Path(__file__).parent
     names = ("phone_files", "phone_offers", "decoder", "graph_only")
     code = [*(here / f"{name}.py" for name in names), *sorted(here.glob("onnx_*.py"))]
+    code += [here / "graph_builder.py", here / "sources.py", *sorted(here.glob("spiking_*.py"))]
     data = [assistant.FOLDER / assistant.CARD, *(_source(offer) for offer in OFFERS if offer.source)]
+    data += sorted((paths.DATA / "spiking").glob("*.json"))
     for path in [*code, *data]:
         found.update(path.name.encode() + (path.read_bytes() if path.is_file() else b"none"))
     for package in ("torch", "onnx", "onnxscript", "onnxruntime"):
@@ -197,7 +199,7 @@ def _offered(
         config, step = model.config, torch_step(Decoder(model))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            export("onnx", offer.precision, Path(folder) / offer.name, assistant=whole)
+            export("onnx", offer.precision, Path(folder) / offer.name, name=offer.network)
             data = (Path(folder) / offer.name / onnx_file.FILE).read_bytes()
         files = {"model": _write(room, f"{offer.name}.onnx.gz", data)}
         config, step = whole.model.config, onnx_file.step_of(onnx_file.session(data))

@@ -10,7 +10,8 @@ class Offer:
     """A model as the page offers it.
 
     kind: "onnx", a graph with its weights; or "nlab", a file of chapter 5 (`source`, in data/compressed) that
-    the page decodes and puts into the graph.  label, about: what the reader sees, by language, "en" and "th".
+    the page decodes and puts into the graph.  network: what an "onnx" graph is made of, a name of
+    `neurolab.export.source`.  label, about: what the reader sees, by language, "en" and "th".
     """
 
     name: str
@@ -19,6 +20,7 @@ class Offer:
     label: dict[str, str]
     about: dict[str, str]
     source: str = ""
+    network: str = "assistant"
 
 
 OFFERS = (
@@ -61,13 +63,24 @@ OFFERS = (
         },
         source="qat18.nlab",
     ),
+    Offer(
+        "spiking",
+        "fp32",
+        "onnx",
+        {"en": "Spikes", "th": "สไปก์"},
+        {
+            "en": "Chapter 3's network: each number is a count of spikes",
+            "th": "โครงข่ายจากบทที่ 3 ตัวเลขทุกตัวคือจำนวนสไปก์",
+        },
+        network="spiking",
+    ),
 )
 """In the page's order; the first is fetched at the first visit."""
 
 CHIPS = (
-    "เมืองเชียงใหม่ อยู่ในดินแดนใด",
-    "What is the currency of the territory Japan?",
-    "แปลชื่อดินแดน Denmark เป็นภาษาไทย",
-    "Which script belongs to the language Khmer?",
+    "เมืองกรุงเทพ อยู่ในดินแดนใด",
+    "In the territory Thailand, which money do people use?",
+    "What script does the language Khmer use?",
+    "สกุลเงินบาท ย่อว่าอย่างไร",
 )
 """Questions on the page's buttons; every model answers them rightly (a test holds it)."""
