@@ -54,7 +54,7 @@ def equal_sentence() -> Any:
         text += (
             f". In 8 bits the worst loses **{worst:.2f} points**"
             if worst > 0
-            else ". In 8 bits none loses a single point"
+            else ". In 8 bits none answers worse"
         )
     return sentence("{text}.", *floats, *small, text=text)
 
@@ -65,7 +65,8 @@ def fastest_sentence() -> Any:
     if "int8" not in found:
         return Markdown(NOT_YET)
     best = max(found, key=lambda name: found[name])
-    text = f"With 8 bits a token is **{times(found['int8'])}**"
+    first = times(found["int8"])
+    text = f"With 8 bits a token is {first if found['int8'] < 1 else f'**{first}**'}"
     if "int4" in found:
         text += f", with 4 bits {times(found['int4'])}"
     text += f"; the fastest file here is the one of **{PRECISIONS[best]}**"
@@ -194,7 +195,8 @@ def quantized_sentence() -> Any:
     )
     if memory is None or latency is None:
         return Markdown(NOT_YET)
-    text = f"The quantized file takes **{memory:.0f} %** less memory at its peak and is {times(latency)}"
+    less = f"**{abs(memory):.0f} %** {'less' if memory >= 0 else 'more'}"
+    text = f"The quantized file takes {less} memory at its peak and is {times(latency)}"
     if energy is not None:
         text += f"; by the energy model it takes {energy:.1f} times less energy"
     return sentence("{text}.", *rows, text=text)
