@@ -123,18 +123,18 @@ def here() -> list[Place]:
 
 def measure(
     places: Sequence[Place] | None = None,
-    questions: int = ASKED,
+    questions: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[Place, dict[str, float]]:
     """Export, ask and time each place here: bytes, right and equal (%), step and prompt (times torch).
 
-    questions: how many held-out ones are asked.  A runtime that fails here is left out.
+    questions: how many held-out ones are asked (default ASKED).  A runtime that fails here is left out.
     """
     from neurolab import export
     from neurolab.export import speed
 
     helper = assistant.load()
-    asked = facts.split(SPLIT)[:: max(1, len(facts.split(SPLIT)) // questions)]
+    asked = facts.split(SPLIT)[:: max(1, len(facts.split(SPLIT)) // (questions or ASKED))]
     ours = torch_step(Decoder(helper.model))
     wanted = list(here() if places is None else places)
     found: dict[Place, dict[str, float]] = {}
