@@ -152,6 +152,7 @@ export class Bench {
       if (message.kind !== "iteration") return;
       const words = message.counted ? t("phase_count", message.counted, iterations) : t("phase_warm", message.done, WARMUP);
       this.say(words, message.done / message.total);
+      $("running").dataset.done = message.done;
     });
     const measured = await this.running;
     this.running = null;

@@ -85,6 +85,7 @@ async function learnKept() {
 function open(name) {
   if (state.opening?.name === name) return state.opening.promise;
   $("loading").hidden = false;
+  delete document.documentElement.dataset.open;
   loading();
   const hear = (message) => {
     if (message.kind === "progress") loading(message);
@@ -92,6 +93,7 @@ function open(name) {
   };
   const promise = client.call("open", { name }, hear).then(async () => {
     await learnKept();
+    document.documentElement.dataset.open = name;
     dispatchEvent(new CustomEvent("kept"));
   }).finally(() => {
     if (state.opening?.promise === promise) {
@@ -152,6 +154,7 @@ async function ask(question) {
     cost.textContent = t("cost", first, found.tokens, rate, label(entry));
     if ($("question").value === question) $("question").value = "";
     Object.assign(item.dataset, { model: entry.name, first: found.first, tokens: found.tokens, done: "" });
+    $("talk").dataset.answers = Number($("talk").dataset.answers ?? 0) + 1;
     $("heard").textContent = t("heard", found.text);
     $("heard").lang = current();
   } catch (error) {
