@@ -171,7 +171,8 @@ async function begin() {
   notice(null);
   try {
     const list = await learnKept();
-    state.name ||= list.models[0].name;
+    const wanted = new URLSearchParams(location.hash.slice(1)).get("model"); // an address may choose: #model=qat18
+    state.name ||= (list.models.find((one) => one.name === wanted) ?? list.models[0]).name;
     showModels();
     showChips();
     bench.show(list, state.name);

@@ -199,10 +199,10 @@ def _offered(
         config, step = model.config, torch_step(Decoder(model))
     else:
         with tempfile.TemporaryDirectory() as folder:
-            export("onnx", offer.precision, Path(folder) / offer.name, name=offer.network)
-            data = (Path(folder) / offer.name / onnx_file.FILE).read_bytes()
+            made = export("onnx", offer.precision, Path(folder) / offer.name, name=offer.network)
+            data = (made.folder / onnx_file.FILE).read_bytes()
         files = {"model": _write(room, f"{offer.name}.onnx.gz", data)}
-        config, step = whole.model.config, onnx_file.step_of(onnx_file.session(data))
+        config, step = made.config, onnx_file.step_of(onnx_file.session(data))
     about = {
         "name": offer.name,
         "format": FORMAT,

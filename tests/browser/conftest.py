@@ -1,8 +1,9 @@
 """A real Chromium for the tests in this folder. Without one they fail and say which package to install."""
 
 import contextlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from neurolab import book
 from neurolab.browser import BrowserError, Lab, browser
+from neurolab.export import phone_files
+from tests.browser.phone_host import PHONE, Host, hosted
 
 WAIT = 120_000
 """Milliseconds that a page may take for one step: a budget against hanging, not a measure."""
@@ -80,3 +83,54 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(built)
     room = tmp_path_factory.mktemp("book")
     return book.build(room / "site", work=room / "source", say=lambda line: None)
+
+
+# --- the phone page ---
+
+
+@pytest.fixture(scope="session")
+def phone_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page put together; NEUROLAB_PHONE names one that is already."""
+    if os.environ.get("NEUROLAB_PHONE"):
+        return Path(os.environ["NEUROLAB_PHONE"])
+    made = tmp_path_factory.mktemp("phone") / "page"
+    phone_files.assemble(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def listed(phone_folder: Path) -> dict[str, Any]:
+    """Its models.json."""
+    return dict(json.loads((phone_folder / "models" / "models.json").read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def host(phone_folder: Path) -> Iterator[tuple[Host, str]]:
+    """The page, served, with an account of what was sent."""
+    with hosted(phone_folder) as found:
+        yield found
+
+
+@pytest.fixture
+def phone(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """A function that opens a page of a phone's kind; what goes wrong there fails the test at its end."""
+    contexts, wrong = [], []
+
+    def open_page(**more: Any) -> Any:
+        context = chromium.new_context(**(PHONE | {"locale": "en-GB"} | more))
+        contexts.append(context)
+        context.set_default_timeout(120_000)
+
+        def asked(request: Any) -> None:
+            place = urlsplit(request.url)
+            if place.scheme not in ("data", "blob") and place.hostname not in ("127.0.0.1", "phone.test"):
+                wrong.append(f"asked for {request.url}")
+
+        context.on("request", asked)
+        context.on("weberror", lambda error: wrong.append(str(error.error)))
+        return context.new_page()
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []

@@ -16,6 +16,14 @@ from neurolab.export.phone_server import Handler
 Fault = Callable[[bytes], bytes | None]
 """What a file becomes; None: it is not there."""
 
+PHONE = {
+    "viewport": {"width": 360, "height": 740},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+    "user_agent": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/131.0.0.0 Mobile Safari/537.36",
+}
 READY = "html[data-open]"
 OFFLINE = "#offline[data-state=offline_ready]"
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,70 +16,14 @@ from neurolab.tokens import END_ID, encode_question
 from tests.browser.phone_host import OFFLINE, READY, Host, ask, hosted
 from tests.browser.site import AXE, LOOKS, looks
 
-PHONE = {
-    "viewport": {"width": 360, "height": 740},
-    "device_scale_factor": 2,
-    "is_mobile": True,
-    "has_touch": True,
-    "user_agent": "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/131.0.0.0 Mobile Safari/537.36",
-}
 CLIENT = "const { Client } = await import('/client.mjs'); const client = new Client();"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page put together; NEUROLAB_PHONE names one that is already."""
-    if os.environ.get("NEUROLAB_PHONE"):
-        return Path(os.environ["NEUROLAB_PHONE"])
-    made = tmp_path_factory.mktemp("phone") / "page"
-    phone_files.assemble(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def listed(folder: Path) -> dict[str, Any]:
-    """Its models.json."""
-    return dict(json.loads((folder / "models" / "models.json").read_text(encoding="utf-8")))
-
-
-@pytest.fixture
-def host(folder: Path) -> Iterator[tuple[Host, str]]:
-    """The page, served, with an account of what was sent."""
-    with hosted(folder) as found:
-        yield found
-
-
-@pytest.fixture
-def phone(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """A function that opens a page of a phone's kind; what goes wrong there fails the test at its end."""
-    contexts, wrong = [], []
-
-    def open_page(**more: Any) -> Any:
-        context = chromium.new_context(**(PHONE | {"locale": "en-GB"} | more))
-        contexts.append(context)
-        context.set_default_timeout(120_000)
-
-        def asked(request: Any) -> None:
-            place = urlsplit(request.url)
-            if place.scheme not in ("data", "blob") and place.hostname not in ("127.0.0.1", "phone.test"):
-                wrong.append(f"asked for {request.url}")
-
-        context.on("request", asked)
-        context.on("weberror", lambda error: wrong.append(str(error.error)))
-        return context.new_page()
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
 def test_first_visit_second_visit_and_no_network_at_all(
-    folder: Path, phone: Callable[..., Any], listed: dict[str, Any]
+    phone_folder: Path, phone: Callable[..., Any], listed: dict[str, Any]
 ) -> None:
     question, answers = listed["examples"][0]["question"], listed["examples"][0]["answers"]
-    with hosted(folder) as (host, address):
+    with hosted(phone_folder) as (host, address):
         page = phone()
         page.goto(address)
         page.wait_for_selector(OFFLINE)
@@ -302,10 +244,10 @@ def test_the_benchmark_stops_when_told(host: tuple[Host, str], phone: Callable[.
     assert ask(page, "สกุลเงินบาท ย่อว่าอย่างไร") == "THB", "and the page goes on"
 
 
-def test_over_plain_http_it_says_what_is_missing_and_works(folder: Path) -> None:
+def test_over_plain_http_it_says_what_is_missing_and_works(phone_folder: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    with hosted(folder) as (_, address), sync_playwright() as playwright:
+    with hosted(phone_folder) as (_, address), sync_playwright() as playwright:
         rules = "--host-resolver-rules=MAP phone.test 127.0.0.1"
         running = playwright.chromium.launch(
             executable_path=browsers.chromium(), args=[*browsers.QUIET, rules]
