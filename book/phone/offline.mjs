@@ -35,7 +35,6 @@ export function offline() {
         console.info("no service worker:", error.message);
         say("offline_none");
       });
-    navigator.storage?.persist?.().catch(() => {});
   }
 
   let prompt = null;
@@ -46,6 +45,7 @@ export function offline() {
   });
   button.addEventListener("click", async () => {
     button.hidden = true;
+    navigator.storage?.persist?.().catch(() => {}); // asked for here only: some browsers put the question to the reader
     await prompt?.prompt();
   });
 }

@@ -94,7 +94,7 @@ function open(name) {
   const promise = client.call("open", { name }, hear).then(async () => {
     await learnKept();
     document.documentElement.dataset.open = name;
-    dispatchEvent(new CustomEvent("kept"));
+    if (state.kept[name]) dispatchEvent(new CustomEvent("kept"));
   }).finally(() => {
     if (state.opening?.promise === promise) {
       state.opening = null;
@@ -180,7 +180,7 @@ async function begin() {
     else $("book").removeAttribute("href");
     const entry = list.models.find((one) => one.name === state.name);
     if (navigator.connection?.saveData && !state.kept[state.name]) {
-      $("question").placeholder = t("fetch_first", toFetch(entry));
+      notice(new Trouble("save_data", { bytes: toFetch(entry) }));
     } else {
       await choose(state.name);
     }

@@ -16,7 +16,7 @@ from neurolab.sweep import Job
 
 
 def figures(model: str, every: int = 1) -> dict[str, Any]:
-    """What the page transfers and answers with this model. every: take each n-th question, for a first look."""
+    """What the page transfers and answers with this model. every: each n-th question only."""
     torch.set_num_threads(1)
     questions = [q.text for q in facts.split("held_out")][::every]
     with tempfile.TemporaryDirectory() as room:
