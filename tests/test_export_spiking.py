@@ -13,7 +13,7 @@ from torch import Tensor
 from neurolab import assistant, export, facts, spiking, spiking_files, spiking_run
 from neurolab.export.decoder import empty_cache, torch_step
 from neurolab.export.onnx_file import session, step_of
-from neurolab.export.sources import SPIKING
+from neurolab.export.sources import SPIKING, check_choice
 from neurolab.export.spiking_decoder import SpikingDecoder, settled
 from neurolab.export.spiking_graph import spiking_graph
 from neurolab.spiking_files import Spiking, SpikingError, shapes
@@ -163,6 +163,8 @@ def test_bad_choices_are_named(tmp_path: Path) -> None:
         spiking_graph(Spiking(net.p, net.config, 8))
     with pytest.raises(ValueError, match=r"'int8'.*whole numbers"):
         export.export("onnx", "int8", tmp_path / "made", name="spiking")
+    with pytest.raises(ValueError, match=r"'openvino'.*64 bits.*onnx or ort"):
+        check_choice("spiking4", "openvino", "fp32")
     assert not (tmp_path / "made").exists()
 
 

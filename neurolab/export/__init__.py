@@ -186,9 +186,9 @@ def export(
     chosen = runtime(runtime_name, precision)
     module = chosen.load()
     from neurolab.export.folder import Writing, finish, read
-    from neurolab.export.sources import check_precision, step_of
+    from neurolab.export.sources import check_choice, step_of
 
-    check_precision(name, precision)
+    check_choice(name, runtime_name, precision)
     given = assistant or source(name)
     step = decoder if decoder is not None else step_of(given.model)
     folder = Path(folder)

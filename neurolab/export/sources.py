@@ -22,6 +22,9 @@ SPIKING: dict[str, tuple[str, int | None]] = {
 }
 """The name of an export: the network's name in data/spiking, and its steps a token (None: until rest)."""
 
+EXACT_RUNTIMES = ("onnx", "ort")
+"""Where a whole spiking network runs exactly; a single layer does everywhere (`spiking_runtimes`)."""
+
 
 def spiking(name: str = "spiking", looped: bool = True) -> SpikingDecoder:
     """The spiking network of this name as a decoder. ValueError for another name."""
@@ -38,9 +41,20 @@ def step_of(model: nn.Module) -> nn.Module:
     return Decoder(model) if isinstance(model, Transformer) else model
 
 
-def check_precision(name: str, precision: str) -> None:
-    """ValueError where a spiking network should be rounded: it holds whole numbers already."""
-    if name in SPIKING and precision != "fp32":
+def check_choice(name: str, runtime: str, precision: str) -> None:
+    """ValueError where a spiking network should be rounded, or go where it would not stay exact.
+
+    It holds whole numbers already, and its norms need 64 bits of them: OpenVINO's processor plugin computes
+    int64 in 32 bits without a word, and its answers are wrong.
+    """
+    if name not in SPIKING:
+        return
+    if runtime not in EXACT_RUNTIMES:
+        raise ValueError(
+            f"runtime {runtime!r}: {name} needs whole numbers of 64 bits; export it to "
+            f"{' or '.join(EXACT_RUNTIMES)}"
+        )
+    if precision != "fp32":
         raise ValueError(
             f"precision {precision!r}: {name} holds bytes and whole numbers already; export it as it is, fp32"
         )
