@@ -13,7 +13,9 @@ from neurolab import __version__, benchmark, cli, lab, measurements, workspace
 from neurolab.benchmark import Finding, Goal
 from neurolab.paths import DATA, ROOT
 
-COMMANDS = ["lab", "book", "train", "bench", "sweep", "compress", "decompress", "claims", "measurements"]
+COMMANDS = [
+    "lab", "book", "train", "bench", "sweep", "compress", "decompress", "claims", "measurements", "phone",
+]  # fmt: skip
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -95,6 +97,8 @@ def test_version():
         (["bench", "frob"], "there is no suite 'frob'; the suites are"),
         (["bench", "lif", "--ship", "--quick"], "do not go together"),
         (["claims", "--chapter", "9"], "'--chapter'"),
+        (["phone", "--out", "x", "--lan"], "leave out --lan"),
+        (["phone", "--port", "0"], "'--port'"),
         (["lab", "--port", "0"], "'--port'"),
         (["lab", "--folder", str(ROOT)], "is the course itself"),
         (["train", "--steps", "0"], "'--steps'"),
