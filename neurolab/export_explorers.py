@@ -95,7 +95,7 @@ def bars(found: Found, runtime: str, precisions: list[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {"precision": [PRECISIONS[p] for p in precisions]}
     for name, key, scale, digits in (
         ("bytes", "size", 1e-6, 2),
-        ("step", "fast", 1, 2),
+        ("step", "fast", 1, 1),
         ("right", "right", 1, 1),
     ):
         shown[key] = np.array([scale * one.get(name, 0.0) for one in some])

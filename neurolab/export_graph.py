@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-BESIDE = 1.9
+BESIDE = 1.0
 """How far to the right the second box of a row stands."""
 
 KINDS = {
@@ -77,7 +77,7 @@ def _behind(nodes: list[Any], norm: int) -> str:
 def drawn(graph: onnx.ModelProto) -> dict[str, Any]:
     """The feed-forward part of the last block as boxes and arrows, and the operators of the whole graph.
 
-    x, y (m,): boxes, rows from top to bottom; name (m,): operators; group (m,): number of the kind.
+    x, y (m,): boxes, rows from top to bottom; name (m,): operators, written at `side` (m,); group (m,): kind.
     line x, line y: arrows, NaN between them.  count (5,): operators of each kind in the whole graph.
     What unpacks a weight stands beside the product that is given it.
     """
@@ -91,7 +91,7 @@ def drawn(graph: onnx.ModelProto) -> dict[str, Any]:
     at: dict[str, tuple[float, float]] = {}
     pairs = zip(main, depth, strict=True)
     for node, level in sorted(pairs, key=lambda pair: kind_of(pair[0].op_type) == "arithmetic"):
-        at[node.output[0]] = (BESIDE * row[level], -float(level))
+        at |= dict.fromkeys(node.output, (BESIDE * row[level], -float(level)))
         row[level] += 1
     lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
     for node in main:
@@ -114,6 +114,7 @@ def drawn(graph: onnx.ModelProto) -> dict[str, Any]:
         "x": np.array([at[node.output[0]][0] for node in nodes]),
         "y": np.array([at[node.output[0]][1] for node in nodes]),
         "name": [node.op_type for node in nodes],
+        "side": ["middle right" if at[node.output[0]][0] else "middle left" for node in nodes],
         "group": np.array([kinds.index(kind_of(node.op_type)) for node in nodes]),
         "line x": np.array([x for (a, _), (b, _) in lines for x in (a, b, np.nan)]),
         "line y": np.array([y for (_, a), (_, b) in lines for y in (a, b, np.nan)]),

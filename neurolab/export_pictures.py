@@ -34,9 +34,11 @@ def step(result: Result) -> go.Figure:
     return figure.update_layout(
         xaxis={"domain": [0, 1], "anchor": "y", "range": [0, 118], "title_text": "next piece, %",
                "tickvals": [0, 25, 50, 75, 100]},
-        yaxis={"domain": [0, 0.66], "anchor": "x", "autorange": "reversed", "type": "category"},
+        yaxis={"domain": [0, 0.66], "anchor": "x", "autorange": "reversed", "type": "category",
+               "ticklabelstandoff": 4},
         xaxis2={"domain": [0, 1], "anchor": "y2", "range": [0, _context(result)]},
-        yaxis2={"domain": [0.86, 1], "anchor": "x2", "showgrid": False},
+        yaxis2={"domain": [0.86, 1], "anchor": "x2", "showgrid": False, "ticklabelstandoff": 4},
+        legend={"traceorder": "normal"},
     )  # fmt: skip
 
 
@@ -62,7 +64,7 @@ def graph(result: Result) -> go.Figure:
     )  # fmt: skip
     figure.add_scatter(
         x=result["x"], y=result["y"], mode="markers+text", name="operators", text=result["name"],
-        textposition="middle right", textfont={"size": 12}, hoverinfo="text", cliponaxis=False,
+        textposition=list(result["side"]), textfont={"size": 12}, hoverinfo="text", cliponaxis=False,
         xaxis="x2", yaxis="y2",
         marker={"size": 13, "symbol": "square", "color": result["group"], "cmin": -0.5, "cmax": 4.5,
                 "colorscale": _scale()},
@@ -74,8 +76,14 @@ def graph(result: Result) -> go.Figure:
     )  # fmt: skip
     return figure.update_layout(
         xaxis={"anchor": "y", "title_text": "operators in the whole file", "range": [0, 112]},
-        yaxis={"domain": [0, 0.3], "anchor": "x", "autorange": "reversed", "showgrid": False},
-        xaxis2={"anchor": "y2", "range": [-0.3, 3.6], "visible": False},
+        yaxis={
+            "domain": [0, 0.3],
+            "anchor": "x",
+            "autorange": "reversed",
+            "showgrid": False,
+            "ticklabelstandoff": 4,
+        },
+        xaxis2={"anchor": "y2", "range": [-0.15, 2.7], "visible": False},
         yaxis2={"domain": [0.42, 1], "anchor": "x2", "visible": False, "range": [-11.6, 0.6]},
     )
 
@@ -90,7 +98,7 @@ def _scale() -> list[list[Any]]:
 
 GRAPH_CHANGES = {
     "arrows": {"x": "line x", "y": "line y"},
-    "operators": {"x": "x", "y": "y", "text": "name", "marker.color": "group"},
+    "operators": {"x": "x", "y": "y", "text": "name", "textposition": "side", "marker.color": "group"},
     "count": {"x": "count", "text": "count"},
 }
 

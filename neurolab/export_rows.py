@@ -9,8 +9,8 @@ from IPython.display import Markdown
 
 from neurolab.measurements import Measurement, newest, own, read, shipped
 from neurolab.paths import static
-from neurolab.quantization_rows import values
-from neurolab.sparsity_rows import Column, gathered, median
+from neurolab.quantization_rows import by, spread, values
+from neurolab.sparsity_rows import Column, gathered, markdown, median
 
 NOT_YET = "*(not measured yet: `neurolab sweep export` does it)*"
 PRECISIONS = {
@@ -41,6 +41,8 @@ MODELS = {
 }  # fmt: skip
 FILES = ("fp32", "int8", "int8_static", "int4", "int4_unpacked")
 """The ONNX files that are timed, here and in a browser."""
+SHIPPED = ("fp32", "int8", "int8_static", "int4")
+"""Those that one would ship: the unpacked one is there to show what a kernel is worth."""
 HERE = ("onnx", "ort")
 """The names under which ONNX Runtime's rows may stand; the first that has rows counts."""
 
@@ -96,7 +98,7 @@ def runtimes_table(model: str = "assistant") -> Any:
             ("largest difference of scores", "largest_difference", 5),
             ("same answers as torch (%)", "equal_answers_percent", 2),
             ("right (%)", "exact_match", 2, 100.0), ("torch (%)", "exact_match_torch", 2, 100.0),
-            ("bytes", "bytes", 0), ("times smaller", "file_ratio", 2),
+            ("megabytes", "bytes", 2, 1e-6), ("times smaller", "file_ratio", 2),
         ],
         bold=("equal_answers_percent",),
     )  # fmt: skip
@@ -111,24 +113,32 @@ def sources_table() -> Any:
         [
             ("largest difference of scores", "largest_difference", 5),
             ("same answers as its original (%)", "equal_answers_percent", 2),
-            ("right (%)", "exact_match", 2, 100.0), ("bytes", "bytes", 0),
+            ("right (%)", "exact_match", 2, 100.0), ("megabytes", "bytes", 2, 1e-6),
         ],
         bold=("equal_answers_percent",),
     )  # fmt: skip
 
 
 def latency_table() -> Any:
-    """How fast each file is on this processor: a token, and a prompt."""
-    return _table(
-        _order(read("export.latency")),
-        {"runtime": "runtime", "format": "weights", "what": "one call"},
-        [
-            ("times as fast as its floats", "ratio_vs_fp32", 2), ("as 8 bits", "ratio_vs_int8", 2),
-            ("as torch", "ratio_vs_torch", 2), ("as ONNX Runtime's floats", "ratio_vs_onnx", 2),
-            ("p95", "p95_ratio", 2),
-        ],
-        bold=("ratio_vs_fp32",),
-    )  # fmt: skip
+    """How fast each file is on this processor, a line a file: a token, and a prompt."""
+    rows = _order(read("export.latency"))
+    lines = []
+    for (runtime, precision), here in by(rows, "runtime", "format").items():
+        token, prompt = ([r for r in here if r.setting["what"] == what] for what in ("step", "prompt"))
+        lines.append(
+            [
+                said("runtime", runtime),
+                said("format", precision),
+                f"**{cell}**" if (cell := spread(values(token, "ratio_vs_fp32"), 2)) else "",
+                spread(values(token, "p95_ratio"), 2),
+                spread(values(token, "ratio_vs_torch"), 1),
+                spread(values(prompt, "ratio_vs_fp32"), 2),
+                spread(values(prompt, "ratio_vs_torch"), 1),
+            ]
+        )
+    heads = ["runtime", "weights", "a token: times as fast as floats", "p95", "as torch"]
+    heads += ["a prompt: times as fast as floats", "as torch"]
+    return markdown(heads, lines) if lines else Markdown(NOT_YET)
 
 
 def arm64_table() -> Any:
@@ -164,7 +174,7 @@ def download_table() -> Any:
     return _table(
         read("export.download"),
         {"file": "file"},
-        [("bytes to download", "bytes", 0), ("times smaller than floats", "ratio_vs_fp32", 1)],
+        [("kilobytes to download", "bytes", 0, 1e-3), ("times smaller than floats", "ratio_vs_fp32", 1)],
         bold=("ratio_vs_fp32",),
     )
 
@@ -175,7 +185,7 @@ def page_table() -> Any:
         read("phone.page"),
         {"model": "model"},
         [
-            ("first visit (bytes)", "first_visit_bytes", 0), ("second (bytes)", "second_visit_bytes", 0),
+            ("first visit (MB)", "first_visit_bytes", 1, 1e-6), ("second (bytes)", "second_visit_bytes", 0),
             ("first token (ms)", "first_token_ms", 0), ("tokens a second", "tokens_per_second", 0),
             ("same answers as Python (%)", "equal_answers_percent", 2),
         ],

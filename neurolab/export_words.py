@@ -6,7 +6,7 @@ from typing import Any
 
 from IPython.display import HTML, Markdown
 
-from neurolab.export_rows import NOT_YET, PRECISIONS, RUNTIMES, both, every, of, speeds
+from neurolab.export_rows import NOT_YET, PRECISIONS, RUNTIMES, SHIPPED, both, every, of, speeds
 from neurolab.guess import Guess
 from neurolab.measurements import read, sentence
 from neurolab.paths import static
@@ -81,10 +81,10 @@ def fastest_sentence() -> Any:
 def verdict_of_places() -> tuple[str, str] | None:
     """The fastest file here, and the slowest one in a browser, floats among them; None before it is measured.
 
-    Only files that were timed in both places count.
+    Only files that one would ship and that were timed in both places count.
     """
     here, browser = speeds("here"), speeds("browser")
-    names = ["fp32", *both()]
+    names = [name for name in ("fp32", *both()) if name in SHIPPED]
     if len(names) < 2:
         return None
     return max(names, key=lambda n: here[n]), min(names, key=lambda n: browser[n])
@@ -97,7 +97,7 @@ def places_sentence() -> Any:
         return Markdown(NOT_YET)
     best, worst = found
     here, browser = speeds("here"), speeds("browser")
-    first = max(browser, key=lambda n: browser[n])
+    first = max((n for n in browser if n in SHIPPED), key=lambda n: browser[n])
     if best == worst:
         text = (
             f"The file that is fastest here, {PRECISIONS[best]}, is the **slowest in a browser**: "

@@ -206,7 +206,12 @@ def test_the_surprise_is_said_where_rows_bear_it_out(store):
         latency("int4", 9, "prompt"),
     )
     assert words.places_sentence().data == NOT_YET
-    store(browser("int8", 1.4), browser("int4", 0.1), browser("int4", 5.0, "prompt"))
+    store(
+        browser("int8", 1.4),
+        browser("int4", 0.1),
+        browser("int4", 5.0, "prompt"),
+        browser("int4_unpacked", 0.05),
+    )
     assert words.verdict_of_places() == ("int4", "int4")
     said = words.places_sentence().data
     assert "fastest here, 4 bits, is the **slowest in a browser**: 2.5 times as fast as floats" in said
@@ -215,7 +220,11 @@ def test_the_surprise_is_said_where_rows_bear_it_out(store):
     assert "mattered more than its bits" in words.lesson().data
     explorer = explorers.places_explorer()
     assert "The same files, twice" in explorer._spec["title"]
-    assert results.both() == ["int8", "int4"]
+    assert results.both() == ["int8", "int4", "int4_unpacked"]
+    store(latency("int4", 4.0, "prompt", ratio_vs_torch=6.0), latency("fp32", 1.0, runtime="ort"))
+    lines = results.latency_table().data.splitlines()
+    assert "| ONNX Runtime | 4 bits | **2.50** |  |  | 4.00 | 6.0 |" in lines
+    assert lines[-3] == "| ORT format | floats | **1.00** |  |  |  |  |"
 
 
 def test_the_surprise_is_dropped_where_they_do_not(store):
@@ -264,7 +273,7 @@ def test_the_first_guess_is_revealed_by_the_row_of_a_token(store):
 
 
 def test_equality_is_told_by_the_worst(store):
-    f = {"exact_match_torch": 0.98, "largest_difference": 1e-5, "bytes": 100}
+    f = {"exact_match_torch": 0.98, "largest_difference": 1e-5, "bytes": 5_651_159}
     store(runtime("onnx", "fp32", equal_answers_percent=100.0, exact_match=0.98, file_ratio=1.0, **f))
     store(runtime("openvino", "fp32", equal_answers_percent=99.98, exact_match=0.98, **f))
     assert "1 of 2 runtimes give exactly torch's answers (ONNX Runtime)." in words.equal_sentence().data
@@ -276,7 +285,7 @@ def test_equality_is_told_by_the_worst(store):
         [" ONNX Runtime ", " floats "], [" ONNX Runtime ", " 8 bits "], [" ORT format ", " 8 bits "],
         [" OpenVINO ", " floats "],
     ]  # fmt: skip
-    assert "| 0.00001 | **100.00** | 98.00 | 98.00 | 100 | 1.00 |" in lines[2]
+    assert "| 0.00001 | **100.00** | 98.00 | 98.00 | 5.65 | 1.00 |" in lines[2]
     assert results.sources_table().data == NOT_YET
     store(runtime("onnx", "fp32", "ptq12", equal_answers_percent=100.0, exact_match=0.97, **f))
     assert "| ptq12.nlab | ONNX Runtime | floats |" in results.sources_table().data
