@@ -11,10 +11,10 @@ ARGS   ?=
 SHELL  := /bin/sh
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test book setup lint unit notebooks format clean
+.PHONY: help lab test test-extras book setup lint unit notebooks format clean
 
 help: ## show what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 lab: $(STAMP) ## open the course in JupyterLab, on chapter 0 (ARGS=--no-browser on a remote machine)
 	$(BIN)/python -m neurolab lab $(ARGS)
@@ -23,6 +23,9 @@ test: $(STAMP) ## run every check: lint, types, tests, browser, notebooks
 	$(MAKE) --no-print-directory lint
 	$(MAKE) --no-print-directory notebooks
 	$(MAKE) --no-print-directory unit
+
+test-extras: $(STAMP) ## install chapter 7's extra runtimes and test those that install here
+	$(BIN)/python tests/extras/run.py
 
 book: $(STAMP) ## build the static site into build/site
 	$(BIN)/python -m neurolab book

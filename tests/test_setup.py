@@ -31,10 +31,14 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): pin for name, pin in PINS.items()}
 
 
-def wanted() -> list[Requirement]:
-    """Everything that pyproject.toml asks for, extras included."""
+BIG = ("coreml", "executorch", "openvino")  # extras that make and CI install apart: tests/extras
+
+
+def wanted(*left_out: str) -> list[Requirement]:
+    """Everything that pyproject.toml asks for, extras included but for those `left_out`."""
     project = PROJECT["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    extras = project["optional-dependencies"].items()
+    lists = [project["dependencies"], *(lines for name, lines in extras if name not in left_out)]
     return [Requirement(line) for lines in lists for line in lines]
 
 
@@ -51,7 +55,7 @@ def test_each_dependency_is_pinned_to_an_allowed_version(requirement):
     assert pin in requirement.specifier
 
 
-@pytest.mark.parametrize("requirement", wanted(), ids=str)
+@pytest.mark.parametrize("requirement", wanted(*BIG), ids=str)
 def test_what_a_dependency_needs_here_is_pinned_too(requirement):
     seen, left = set(), [requirement.name]
     while left:
@@ -73,7 +77,7 @@ def test_what_a_dependency_needs_here_is_pinned_too(requirement):
     assert seen <= set(pinned())
 
 
-@pytest.mark.parametrize("requirement", wanted(), ids=str)
+@pytest.mark.parametrize("requirement", wanted(*BIG), ids=str)
 def test_the_tests_run_with_the_pinned_versions(requirement):
     # A build without CUDA calls itself 2.13.0+cpu: the same version.
     assert version(requirement.name).partition("+")[0] == pinned()[canonicalize_name(requirement.name)]
@@ -238,9 +242,17 @@ def test_make_help_names_the_three_commands(clone):
     assert all(f"make {name} " in printed for name in ("lab", "test", "book"))
 
 
-def test_ci_calls_make_test_and_nothing_else_that_tests():
+def test_make_and_the_tests_of_extras_know_all_extras():
+    from tests.extras.run import EXTRAS
+
+    others = {"fast", "nir", "test"}
+    assert set(EXTRAS) == set(BIG) == PROJECT["project"]["optional-dependencies"].keys() - others
+    assert all((ROOT / "tests" / "extras" / f"test_{name}.py").is_file() for name in EXTRAS)
+
+
+def test_ci_calls_make_for_the_tests_and_nothing_else():
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert script.rstrip().endswith("exec make test")
+    assert script.rstrip().endswith("\nmake test\nexec make test-extras")
     assert "chromium" in script
     assert "fonts-thai-tlwg" in script
     assert subprocess.run(["bash", "-n", ROOT / ".ci" / "run"]).returncode == 0
