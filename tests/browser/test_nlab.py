@@ -32,7 +32,7 @@ PHONE = ROOT / "book" / "phone"
 SHIPPED = sorted((DATA / "compressed").glob("*.nlab"))
 CODERS = ("ans", "huffman", "packed")
 MANY = {"ans": 300, "huffman": 100, "packed": 200}
-"""Damaged files by coder; Python's Huffman decoder looks at 131,072 bits at a time, also where there are fifty."""
+"""Damaged files by coder; Python's Huffman decoder looks at 131,072 bits, also where there are fifty."""
 SMALL = Config(vocabulary=40, context=8, width=8, layers=2, heads=2, hidden=16)
 
 READ = """async ([cases, fit]) => {
