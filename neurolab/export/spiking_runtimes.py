@@ -10,6 +10,7 @@ import contextlib
 import io
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,11 +101,29 @@ RUNS: dict[str, tuple[str, Callable[[nn.Module, Tensor], np.ndarray]]] = {
 """Runtime -> the package that it needs, and what runs a layer in it."""
 
 
+def save_coreml(layer: nn.Module, x: Tensor) -> Counter[str]:
+    """The operators, counted, of the layer as a Core ML program: it can be written here, not run."""
+    with onnx_file._quiet(), contextlib.redirect_stderr(io.StringIO()):
+        import coremltools as ct
+
+        model = ct.convert(
+            torch.jit.trace(layer, (x,), check_trace=False),
+            convert_to="mlprogram",
+            compute_precision=ct.precision.FLOAT32,
+            minimum_deployment_target=ct.target.iOS17,
+            inputs=[ct.TensorType(name="x", shape=x.shape)],
+            skip_model_load=True,
+        )
+    blocks = model.get_spec().mlProgram.functions["main"].block_specializations.values()
+    return Counter(o.type for block in blocks for o in block.operations if o.type != "const")
+
+
 def through(layer: nn.Module, x: Tensor, runtimes: Iterable[str] = RUNS) -> dict[str, Any]:
     """Run a layer in each of the runtimes that are installed, beside torch.
 
-    Gives runtimes_run and runtimes_exact (how many), exact, inexact and missing (their names),
-    compared and differing (outputs in all), largest_difference. ValueError for a runtime without a run here.
+    Gives runtimes_run and runtimes_exact (how many), exact, inexact and missing (their names), saved
+    (coreml, if it is installed: written, but never run here), compared and differing (outputs in all),
+    largest_difference. ValueError for a runtime without a run here.
     """
     names = list(runtimes)
     if unknown := sorted(set(names) - set(RUNS)):
@@ -128,6 +147,7 @@ def through(layer: nn.Module, x: Tensor, runtimes: Iterable[str] = RUNS) -> dict
         "runtimes_run": len(lists["exact"]) + len(lists["inexact"]),
         "runtimes_exact": len(lists["exact"]),
         **lists,
+        "saved": ["coreml"] if find_spec("coremltools") and save_coreml(layer, x) else [],
         "compared": compared,
         "differing": differing,
         "largest_difference": largest,

@@ -1,4 +1,4 @@
-"""Spiking layers in the extras' runtimes: every spike as in torch; and what a whole network can't do there."""
+"""Spiking layers in the extras' runtimes: every spike as in torch, and no operator for one."""
 
 from __future__ import annotations
 
