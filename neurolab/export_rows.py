@@ -37,6 +37,7 @@ RUNTIMES = {
 MODELS = {
     "assistant": "the assistant", "ptq12": "ptq12.nlab", "ptq14": "ptq14.nlab", "qat18": "qat18.nlab",
     "qat28": "qat28.nlab", "pruned": "chapter 5's pruned one", "spiking": "the spiking assistant",
+    "spiking2": "the spiking one, 2 steps", "spiking4": "the spiking one, 4 steps",
     "signed": "chapter 3's neuron", "lif": "a layer of LIF neurons",
 }  # fmt: skip
 FILES = ("fp32", "int8", "int8_static", "int4", "int4_unpacked")

@@ -32,7 +32,7 @@ def main(extras: Sequence[str] = EXTRAS) -> int:
     if not there:
         print("No extra installs on this machine: nothing was tested.", file=sys.stderr)
         return 1
-    files = [f"tests/extras/test_{extra}.py" for extra in there]
+    files = [f"tests/extras/test_{extra}.py" for extra in (*there, "spiking_layers")]
     return subprocess.run([sys.executable, "-m", "pytest", *files], cwd=ROOT).returncode
 
 
