@@ -34,8 +34,9 @@ def places_explorer() -> Any:
         title="The same files, twice",
         alt="For each file two bars from a line that stands for floats: how many times as fast it is on this "
         "processor, and in a browser on the same machine. To the right is faster, to the left slower.",
-        caption="Both bars of a pair are the same file, on the same machine, in the same library. Which file "
-        "would you have put on the phone after the blue bars, and which after the red ones?",
+        caption="One token each. Both bars of a pair are the same file, on the same machine, in the same "
+        "library. Which file would you have put on the phone after the blue bars, which after "
+        "the red ones?",
     )
 
 
@@ -48,8 +49,8 @@ def width_explorer() -> Any:
         return Markdown(NOT_YET)
     shown: dict[str, Any] = {
         "names": [PRECISIONS[name] for name in lines],
-        "x name": "width of the network (the assistant has 160)",
-        "y name": "times as fast as floats, one token",
+        "x name": "width (the assistant: 160)",
+        "y name": "times as fast as floats",
         "log": "x",
         "level": 1.0,
         "level name": "as fast as floats",
@@ -63,8 +64,8 @@ def width_explorer() -> Any:
         title="From which size on do fewer bits pay?",
         alt="Two rising lines over the width of a network: how many times as fast as with floats a token is "
         "with 8 and with 4 bits. Small networks gain little, wide ones much.",
-        caption="Follow the lines from left to right. What does a small network spend its time on, if not on "
-        "products?",
+        caption="One token each. Follow the lines from left to right. What does a small network spend its "
+        "time on, if not on products?",
     )
 
 
