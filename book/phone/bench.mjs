@@ -201,7 +201,7 @@ export class Bench {
     const [thead, tbody] = [document.createElement("thead"), document.createElement("tbody")];
     thead.append(head);
     tbody.append(...lines);
-    $("table").replaceChildren(thead, tbody);
+    $("table").replaceChildren(cell("caption", t("caption")), thead, tbody);
     const sum = (key) => found.reduce((total, { figures }) => total + (figures[key] ?? 0), 0);
     const words = [t("result_words", found[0].figures.iterations, sum("answers_equal"), sum("answers_asked"))];
     if (seen) words.push(t("battery", Math.round(seen.battery_start * 100), Math.round(seen.battery_end * 100)));

@@ -125,7 +125,15 @@ function place(question) {
   item.append(asked, said, cost);
   $("talk").prepend(item);
   while ($("talk").children.length > 12) $("talk").lastElementChild.remove();
-  return { item, said, cost };
+  item.scrollIntoView({ block: "nearest" });
+  return { item, said };
+}
+
+/** What an answer cost, in the language in use. */
+function showCost(item) {
+  const { first, tokens, rate, model } = item.dataset;
+  const entry = state.list.models.find((one) => one.name === model);
+  item.querySelector(".cost").textContent = t("cost", first, tokens, Number(rate), label(entry));
 }
 
 async function ask(question) {
@@ -138,7 +146,7 @@ async function ask(question) {
   state.busy = true;
   notice(null);
   const entry = state.list.models.find((one) => one.name === state.name);
-  const { item, said, cost } = place(question);
+  const { item, said } = place(question);
   try {
     await open(entry.name);
     const show = (text) => {
@@ -151,9 +159,9 @@ async function ask(question) {
     show(found.text || t("nothing"));
     const rate = found.tokens > 1 && found.last > found.first ? Math.round((1000 * (found.tokens - 1)) / (found.last - found.first)) : 0;
     const first = found.first < 10 ? found.first.toFixed(1) : Math.round(found.first);
-    cost.textContent = t("cost", first, found.tokens, rate, label(entry));
     if ($("question").value === question) $("question").value = "";
-    Object.assign(item.dataset, { model: entry.name, first: found.first, tokens: found.tokens, done: "" });
+    Object.assign(item.dataset, { model: entry.name, first, tokens: found.tokens, rate, done: "" });
+    showCost(item);
     $("talk").dataset.answers = Number($("talk").dataset.answers ?? 0) + 1;
     $("heard").textContent = t("heard", found.text);
     $("heard").lang = current();
@@ -203,6 +211,7 @@ for (const button of document.querySelectorAll("[data-language]")) {
 addEventListener("language", () => {
   showModels();
   showChips();
+  document.querySelectorAll("#talk li[data-done]").forEach(showCost);
   if (state.trouble) $("notice").querySelector("p").textContent = sentence(state.trouble);
 });
 
