@@ -161,7 +161,7 @@ def page() -> list[Finding]:
         visit,
         worst("export.second_visit", eight, "second_visit_bytes", max),
         worst("export.first_token", eight, "first_token_ms", max),
-        worst("export.page_equal", rows("phone.page"), "equal_answers_percent", min),
+        worst("export.page_equal", asked(rows("phone.page")), "equal_answers_percent", min),
         *(checked(name, take) for name, take in CHECKED.items()),
     ]
 
