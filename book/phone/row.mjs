@@ -24,7 +24,7 @@ export function guessForm() {
 
 /** Text as the schema allows it: no control characters or angle brackets, no blank at either end. */
 export function clean(text, most = 80) {
-  const kept = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029<>]+/g, " ").slice(0, most);
+  const kept = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029<>]+/g, " ").replace(/ +/g, " ").slice(0, most);
   return kept.replace(/^[\s\u0000-\u0020]+|[\s\u0000-\u0020]+$/g, "");
 }
 

@@ -180,6 +180,7 @@ def test_the_language_is_chosen_and_remembered(host: tuple[Host, str], phone: Ca
     assert page.locator("#ask button").inner_text() == "ถาม"
     page.locator("#question").fill("?")
     page.locator("#question").press("Enter")
+    page.wait_for_selector("#notice[data-code=empty_question]:visible")
     assert page.locator("#notice p").inner_text() == "พิมพ์คำถามก่อน"
 
 
@@ -241,12 +242,10 @@ def test_the_benchmark_stops_when_told(host: tuple[Host, str], phone: Callable[.
     assert ask(page, "สกุลเงินบาท ย่อว่าอย่างไร") == "THB", "and the page goes on"
 
 
-def test_over_plain_http_it_says_what_is_missing_and_works(phone_folder: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    with hosted(phone_folder) as (_, address), sync_playwright() as playwright:
+def test_over_plain_http_it_says_what_is_missing_and_works(phone_folder: Path, chromium: Any) -> None:
+    with hosted(phone_folder) as (_, address):
         rules = "--host-resolver-rules=MAP phone.test 127.0.0.1"
-        running = playwright.chromium.launch(
+        running = chromium.browser_type.launch(
             executable_path=browsers.chromium(), args=[*browsers.QUIET, rules]
         )
         page = running.new_page(locale="en-GB")
