@@ -117,8 +117,8 @@ documentation, "Quantize ONNX models"): slower kernels are taken there. Nothing 
 emulated Haswell, 64 products of 1 and 1 add up to 32.4 without it, to 64 with it."""
 
 
-def model(decoder: nn.Module, precision: str = "fp32") -> onnx.ModelProto:
-    """The ONNX model of a step in a precision.
+def model(decoder: nn.Module, precision: str = "fp32", reduced: bool = False) -> onnx.ModelProto:
+    """The ONNX model of a step in a precision; reduced: 8-bit weights with codes of 7 bits (-63 to 63).
 
     `exported` is the exporter's own graph, float32; the others are those of `onnx_graph` and
     `onnx_quantized`. A step other than `Decoder` has the graph of `graph` only, as fp32. ValueError for
@@ -134,11 +134,12 @@ def model(decoder: nn.Module, precision: str = "fp32") -> onnx.ModelProto:
         return graph(decoder)
     from neurolab.export import onnx_calibration, onnx_graph, onnx_quantized
 
+    most = onnx_quantized.REDUCED if reduced else onnx_quantized.FULL
     chosen: onnx_graph.Matrices = onnx_graph.Floats()
     if precision == "int8":
-        chosen = onnx_quantized.Dynamic()
+        chosen = onnx_quantized.Dynamic(most)
     elif precision == "int8_static":
-        chosen = onnx_quantized.Static(onnx_calibration.ranges(decoder))
+        chosen = onnx_quantized.Static(onnx_calibration.ranges(decoder), most)
     elif precision == "int4":
         chosen = onnx_quantized.Blocks()
     elif precision == UNPACKED:

@@ -27,38 +27,43 @@ from neurolab.export.onnx_graph import MICROSOFT, Graph, transposed
 BLOCK = 32
 """Weights that share a step in int4."""
 TABLE = "embedding"
+FULL, REDUCED = 127, 63
+"""The largest code of an 8-bit weight, and the one that is safe on processors with AVX2 but no VNNI: they add
+two products in 16 bits, and 2 * 255 * 127 does not fit, 2 * 255 * 63 does (ONNX Runtime's `reduce_range`)."""
 
 
-def rounded(weight: np.ndarray) -> tuple[np.ndarray, np.float32]:
-    """The int8 codes and the step of a matrix: q = round(W / s), s = max |W| / 127 (1 for zeros)."""
-    step = np.float32(np.abs(weight).max() / 127) or np.float32(1)
-    return np.clip(np.rint(weight / step), -127, 127).astype(np.int8), step
+def rounded(weight: np.ndarray, most: int = FULL) -> tuple[np.ndarray, np.float32]:
+    """The int8 codes and the step of a matrix: q = round(W / s), s = max |W| / most (1 for zeros)."""
+    step = np.float32(np.abs(weight).max() / most) or np.float32(1)
+    return np.clip(np.rint(weight / step), -most, most).astype(np.int8), step
 
 
-def _stored(graph: Graph, weight: np.ndarray, name: str) -> tuple[str, str, np.float32]:
-    """Names of codes (C, R) and step of a weight (R, C), and the step."""
-    codes, step = rounded(weight)
-    return (
-        graph.weight(f"{name}.codes", transposed(codes)),
-        graph.weight(f"{name}.step", np.array(step)),
-        step,
-    )
+def _stored(graph: Graph, weight: np.ndarray, name: str, most: int) -> tuple[str, str]:
+    """Names of codes (C, R) and step of a weight (R, C)."""
+    codes, step = rounded(weight, most)
+    return graph.weight(f"{name}.codes", transposed(codes)), graph.weight(f"{name}.step", np.array(step))
 
 
-def _look_up(graph: Graph, weight: np.ndarray, ids: str, name: str) -> str:
+def _look_up(graph: Graph, weight: np.ndarray, ids: str, name: str, most: int) -> str:
     """Columns of the 8-bit codes (D, V), turned into float rows (B, n, D)."""
-    codes, step, _ = _stored(graph, weight, TABLE)
+    codes, step = _stored(graph, weight, TABLE, most)
     graph.add("Gather", [codes, ids], f"{name}.codes", axis=1)  # (D, B, n)
     graph.add("Transpose", [f"{name}.codes"], f"{name}.rows", perm=[1, 2, 0])
     return graph.add("DequantizeLinear", [f"{name}.rows", step], name)
 
 
+@dataclass(frozen=True)
 class Dynamic:
-    """int8: DynamicQuantizeLinear, MatMulInteger, and the two scales; fused to DynamicQuantizeMatMul."""
+    """int8: DynamicQuantizeLinear, MatMulInteger, and the two scales; fused to DynamicQuantizeMatMul.
+
+    most: the largest code of a weight, FULL or REDUCED.
+    """
+
+    most: int = FULL
 
     def multiply(self, graph: Graph, x: str, weight: np.ndarray, name: str) -> str:
         """x (..., C) is rounded by its own lowest and highest number."""
-        codes, step, _ = _stored(graph, weight, name)
+        codes, step = _stored(graph, weight, name, self.most)
         graph.add("DynamicQuantizeLinear", [x], f"{name}.x", f"{name}.x_step", f"{name}.x_zero")
         graph.add("MatMulInteger", [f"{name}.x", codes, f"{name}.x_zero"], f"{name}.sums")
         graph.add("Cast", [f"{name}.sums"], f"{name}.floats", to=TensorProto.FLOAT)
@@ -67,7 +72,7 @@ class Dynamic:
 
     def embed(self, graph: Graph, weight: np.ndarray, ids: str, name: str) -> str:
         """Columns of the codes."""
-        return _look_up(graph, weight, ids, name)
+        return _look_up(graph, weight, ids, name, self.most)
 
     def score(self, graph: Graph, weight: np.ndarray, x: str, name: str) -> str:
         """The codes as output matrix."""
@@ -81,9 +86,11 @@ class Static:
     """int8_static: QuantizeLinear and DequantizeLinear around each product, fused to integer products.
 
     ranges: the lowest and highest number that went into each matrix, by its name (see `onnx_calibration`).
+    most: the largest code of a weight, FULL or REDUCED.
     """
 
     ranges: Mapping[str, tuple[float, float]]
+    most: int = FULL
 
     def multiply(self, graph: Graph, x: str, weight: np.ndarray, name: str) -> str:
         """x (..., C) is rounded by the range found beforehand; what lies outside is cut off."""
@@ -93,7 +100,7 @@ class Static:
         low, high = self.ranges[name]
         low, high = min(low, 0.0), max(high, 0.0)
         step = np.float32((high - low) / 255) or np.float32(1)
-        codes, weight_step, _ = _stored(graph, weight, stored)
+        codes, weight_step = _stored(graph, weight, stored, self.most)
         pair = [
             graph.weight(f"{name}.x_step", np.array(step)),
             graph.weight(f"{name}.x_zero", np.array(np.clip(np.rint(-low / step), 0, 255), np.uint8)),
@@ -105,7 +112,7 @@ class Static:
 
     def embed(self, graph: Graph, weight: np.ndarray, ids: str, name: str) -> str:
         """Columns of the codes."""
-        return _look_up(graph, weight, ids, name)
+        return _look_up(graph, weight, ids, name, self.most)
 
     def score(self, graph: Graph, weight: np.ndarray, x: str, name: str) -> str:
         """The codes as output matrix."""
