@@ -1,4 +1,4 @@
-"""Chapter 7's files in a real Chromium: the vendored runtime gives the scores that ONNX Runtime gives here."""
+"""Chapter 7's files in a real Chromium: the vendored runtime gives the scores of ONNX Runtime here."""
 
 import numpy as np
 
