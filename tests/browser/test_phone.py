@@ -224,7 +224,7 @@ def test_the_benchmark_makes_rows_that_the_course_takes(
         page.locator("#save").click()
     assert json.loads(Path(waiting.value.path()).read_text(encoding="utf-8")) == found
     assert waiting.value.suggested_filename.startswith("phone-a-phone-of-the-test-s-chrome-131-")
-    with pytest.raises(ValueError, match="automated"):
+    with pytest.raises(ValueError, match="a program drives"):
         measurements_add.add(Path(waiting.value.path()), tmp_path)
 
 
