@@ -209,6 +209,7 @@ def test_the_server_gives_types_and_says_what_to_keep(served: http.client.HTTPCo
     assert packed.getheader("Content-Type") == "application/octet-stream"
     assert packed.getheader("Content-Encoding") is None
     assert "immutable" in (packed.getheader("Cache-Control") or "")
+    assert ask(served, "/none.gz?v=0123456789abcdef").getheader("Cache-Control") == "no-cache"
     assert ask(served, "/").getheader("Content-Type") == "text/html; charset=utf-8"
 
 

@@ -4,6 +4,7 @@ import { Trouble } from "./trouble.mjs";
 
 export const FORMAT = 1; // of models.json; a newer one is refused
 const KEPT = "neurolab-phone-files";
+const failed = new Set(); // addresses whose last fetch went wrong
 
 /**
  * The list of what there is, models.json.
@@ -112,8 +113,10 @@ export async function load(base, file, say = () => {}, warn = () => {}) {
     await kept.delete(address); // damaged since: fetched again
   }
   let raw;
+  const cache = failed.has(address) ? "reload" : "default"; // what went wrong may lie in the browser's own cache
+  failed.add(address);
   try {
-    const answer = await fetch(address);
+    const answer = await fetch(address, { cache });
     if (!answer.ok) throw new Trouble("missing", { file: file.path, status: answer.status });
     raw = await read(answer, say);
   } catch (error) {
@@ -124,6 +127,7 @@ export async function load(base, file, say = () => {}, warn = () => {}) {
     const short = raw.length < file.bytes;
     throw new Trouble(short ? "truncated" : "damaged", { file: file.path, found: raw.length, wanted: file.bytes });
   }
+  failed.delete(address);
   await keep(kept, address, raw, file, warn);
   return bytes;
 }

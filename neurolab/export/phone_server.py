@@ -60,10 +60,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             return None
         return super().send_head()
 
+    def send_response(self, code: int, message: str | None = None) -> None:
+        """As the base class; remembers the status."""
+        self.status = code
+        super().send_response(code, message)
+
     def end_headers(self) -> None:
         """Large files carry a hash of their content in the address and are kept; of small ones ask anew."""
-        keep = "public, max-age=31536000, immutable" if "?v=" in self.path else "no-cache"
-        self.send_header("Cache-Control", keep)
+        lasting = "?v=" in self.path and self.status < HTTPStatus.BAD_REQUEST
+        self.send_header("Cache-Control", "public, max-age=31536000, immutable" if lasting else "no-cache")
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()

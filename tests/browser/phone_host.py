@@ -89,13 +89,9 @@ class _Counting(Handler):
             self.close_connection = True
         self.wfile.write(data)
 
-    def send_response(self, code: int, message: str | None = None) -> None:
-        self.code = code
-        super().send_response(code, message)
-
     def copyfile(self, source: Any, outputfile: Any) -> None:
         data = source.read()
-        self.host.sent.append((self.path, self.code, len(data)))
+        self.host.sent.append((self.path, self.status, len(data)))
         outputfile.write(data)
 
 
