@@ -119,3 +119,24 @@ def test_litert_never_enters_the_courses_environment():
 
     assert not Path(litert.python()).is_relative_to(sys.prefix)
     assert all("==" in name for name in litert.PACKAGES)
+
+
+def test_litert_makes_its_environment_once_and_again_after_a_failure(monkeypatch, tmp_path):
+    calls = []
+
+    def call(command):
+        calls.append(command[1:4])
+        if fails and "install" in command:
+            raise RuntimeError("no network")
+        tmp_path.mkdir(exist_ok=True)
+
+    monkeypatch.setattr(litert, "_call", call)
+    fails = True
+    with pytest.raises(RuntimeError, match="no network"):
+        litert.environment(tmp_path)
+    assert not litert.ready(tmp_path)
+    fails = False
+    assert litert.environment(tmp_path) == litert.python(tmp_path)
+    assert litert.ready(tmp_path)
+    litert.environment(tmp_path)
+    assert calls == [["-m", "venv", "--clear"], ["-m", "pip", "install"]] * 2

@@ -100,7 +100,7 @@ def rounded(decoder: nn.Module, precision: str) -> nn.Module:
     step = WithOutput(decoder) if isinstance(decoder, Decoder) else copy.deepcopy(decoder)
     if precision == "fp32":
         return step
-    bits, scale = (torch.int8, PerAxis(0)) if precision == "int8" else (torch.int4, PerGroup(GROUP))
+    bits, scale = (torch.int8, PerAxis(0)) if precision == "int8" else (torch.int4, PerGroup(GROUP))  # type: ignore[attr-defined]
     quantize_(step, Int8DynamicActivationIntxWeightConfig(weight_dtype=bits, weight_granularity=scale))
     for module in list(step.modules()):
         for name, child in list(module.named_children()):

@@ -34,6 +34,8 @@ from neurolab.transformer import Config
 FILE = "model.tflite"
 PRECISIONS = ("fp32", "int8")
 HOME = ROOT / ".cache" / "litert"
+READY = ".ready"
+"""The file that is written last."""
 WORKER = Path(__file__).with_name("litert_worker.py")
 PACKAGES = ("torch==2.13.0", "litert-torch==0.10.0", "ai-edge-quantizer==0.10.0", "ai-edge-litert==2.3.0")
 
@@ -43,14 +45,18 @@ def python(home: Path = HOME) -> Path:
     return home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def ready(home: Path = HOME) -> bool:
+    """Whether LiteRT's environment is there, whole."""
+    return (home / READY).is_file()
+
+
 def environment(home: Path = HOME) -> Path:
     """Make LiteRT's environment, unless it is there: its Python. RuntimeError with what pip said."""
-    ready = home / ".ready"
-    if not ready.is_file():
+    if not ready(home):
         print(f"Making LiteRT's own environment in {home}: about 2.5 GB, some minutes.", file=sys.stderr)
         _call([sys.executable, "-m", "venv", "--clear", str(home)])
         _call([str(python(home)), "-m", "pip", "install", "-q", *PACKAGES])
-        ready.touch()
+        (home / READY).touch()
     return python(home)
 
 

@@ -1,7 +1,7 @@
 """The extra runtimes beside torch and ONNX Runtime: rows export.runtime and export.latency.
 
 Core ML's rows hold what can be known without running it: bytes, the weights in the file beside the network's,
-and how torch answers with the file's weights.
+and how torch answers with the file's weights. LiteRT's have no times: between it and us is a pipe.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from neurolab.export import RUNTIMES, export, speed
+from neurolab.export import RUNTIMES, export, litert, speed
 from neurolab.export.decoder import Decoder, answers, torch_step
 from neurolab.sweep import Job
 from neurolab.sweeps import export_latency, export_runtimes
@@ -46,7 +46,7 @@ def saved(precision: str, every: int = 1) -> dict[str, Any]:
 
 
 def jobs() -> list[Job]:
-    """Every row of this module, of the extras that are installed."""
+    """Every row of this module: of the extras that are installed, of LiteRT if its environment is there."""
     made = []
     for runtime in RUN:
         if RUNTIMES[runtime].missing():
@@ -57,6 +57,8 @@ def jobs() -> list[Job]:
                 setting = {"runtime": runtime, "format": precision, "what": what}
                 make = partial(export_latency.timed, runtime, precision, what)
                 made.append(Job("export.latency", setting, make, 1.0, 7))
+    if litert.ready():
+        made += [export_runtimes.job("litert", p, "assistant", 15.0) for p in RUNTIMES["litert"].precisions]
     if not RUNTIMES["coreml"].missing():
         for precision in RUNTIMES["coreml"].precisions:
             setting = {"runtime": "coreml", "precision": precision, "model": "assistant"}
