@@ -147,8 +147,11 @@ def export(decoder: nn.Module, folder: Path, precision: str) -> dict[str, Any]:
 def step_of(program: Path | bytes) -> Step:
     """The step that a program runs, one sequence at a time."""
     with _quiet():
+        from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
 
+        if portable_lib._threadpool_get_thread_count() != 1:
+            portable_lib._unsafe_reset_threadpool(1)  # its only switch; before any program is loaded
         loaded = Runtime.get().load_program(program if isinstance(program, bytes) else str(program))
         method: Any = loaded.load_method("forward")
 
