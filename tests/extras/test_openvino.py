@@ -67,12 +67,12 @@ import openvino
 from neurolab.export.openvino import _rounded
 _rounded(openvino.Core().read_model(sys.argv[1]), "int8")
 from nncf.telemetry import wrapper
-print(type(wrapper.telemetry).__name__)
+print(isinstance(wrapper.telemetry, wrapper.NNCFTelemetry))
 """
     outside = {k: v for k, v in os.environ.items() if k not in ("CI", "NNCF_CI", "NNCF_DEV")}
     model = folders["fp32"].folder / openvino.XML
     done = subprocess.run([sys.executable, "-c", code, model], env=outside, capture_output=True, text=True)
-    assert done.stdout.split()[-1:] == ["NNCFTelemetryStub"], done.stderr
+    assert done.stdout.split()[-1:] == ["False"], done.stderr
 
 
 def test_other_precisions_are_refused(decoder, tmp_path):
