@@ -173,7 +173,7 @@ def jobs() -> list[Job]:
                 made.append(Job("sparsity.video", setting, make, 3.0, 6))
                 setting = {"model": method, "seed": seed, "side": side}
                 made.append(Job("sparsity.training", setting, partial(training, method, seed, side), 0.01, 6))
-            if method == "dense":
+            if method == "dense" or side != video.SIDE:
                 continue
             setting = {
                 "method": method,
