@@ -155,67 +155,9 @@ def train(
     An interrupted run loses nothing: the same command goes on where it stopped. The same command on the same
     machine gives the same weights, bit for bit.
     """
-    if what == "assistant":
-        if stage is not None:
-            raise ValueError(f"--stage {stage}: belongs to `neurolab train spiking`")
-        _train_assistant(folder, steps, resume)
-    elif what == "spiking":
-        if steps is not None:
-            raise ValueError(f"--steps {steps}: belongs to `neurolab train assistant`")
-        from neurolab import spiking_recipe
+    from neurolab import train_cli
 
-        if not resume:
-            spiking_recipe.forget()
-        made = spiking_recipe.train(stage, folder=folder)
-        _say(f"Networks: {', '.join(made)}. They lie in {folder or spiking_recipe.FOLDER}.")
-    elif what == "vision":
-        if stage is not None:
-            raise ValueError(f"--stage {stage}: belongs to `neurolab train spiking`")
-        from neurolab import vision
-
-        _say(f"The image network lies in {vision.ship(folder, steps=steps)}.")
-    elif what == "exit":
-        if steps is not None or stage is not None:
-            raise ValueError("--steps and --stage: not for `neurolab train exit`, which takes a minute")
-        from neurolab import early_exit, exit_figures
-
-        _say(f"The heads lie in {exit_figures.ship(folder / early_exit.FILE.name if folder else None)}.")
-    elif what == "enhance":
-        if stage is not None:
-            raise ValueError(f"--stage {stage}: belongs to `neurolab train spiking`")
-        from neurolab import enhance, enhance_training
-
-        enhance_training.ship(folder, steps=steps)
-        _say(f"The networks lie in {folder or enhance.FOLDER}.")
-    elif what == "video":
-        if steps is not None or stage is not None:
-            raise ValueError("--steps, --stage: belong to other networks than video")
-        from neurolab import video_training
-
-        _say(f"The networks lie in {video_training.everything_shipped(folder, resume=resume)}.")
-    elif what == "gate":
-        if steps is not None or stage is not None:
-            raise ValueError("--steps and --stage: not for `neurolab train gate`, which takes minutes")
-        from neurolab import learned_gate
-
-        made_gates = learned_gate.everything_shipped(folder)
-        _say(f"Gates: {', '.join(path.name for path in made_gates) or 'none, for want of dense networks'}.")
-    else:
-        raise ValueError(
-            f"cannot train {what!r}; there are assistant, spiking, vision, video, gate, exit, enhance"
-        )
-
-
-def _train_assistant(folder: Path | None, steps: int | None, resume: bool) -> None:
-    from neurolab import assistant
-
-    place = folder or assistant.FOLDER
-    if not resume:
-        (place / assistant.CHECKPOINT).unlink(missing_ok=True)
-    if assistant.train(place, progress=True, stop_after=steps) is None:
-        _say(f"Stopped after {steps} steps, as asked; the same command without --steps finishes the run.")
-    else:
-        _say(f"The assistant lies in {place}.")
+    _say(train_cli.train(what, folder, steps=steps, stage=stage, resume=resume))
 
 
 @app.command()

@@ -281,3 +281,19 @@ def test_preparing_the_copy_again_touches_no_chapter(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("[0-9]*")}
     workspace.prepare(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("[0-9]*")} == before
+
+
+@pytest.mark.parametrize("what", ["spiking", "video", "gate", "exit"])
+def test_an_option_of_another_training_is_refused(call, what):
+    status, _, errors = call("train", what, "--steps", "3")
+    assert status == 2
+    assert f"--steps 3: not for `neurolab train {what}`, but for assistant, vision, enhance" in errors
+    status, _, errors = call("train", "vision", "--stage", "one")
+    assert status == 2
+    assert "--stage one: not for `neurolab train vision`, but for spiking" in errors
+
+
+def test_what_cannot_be_trained_is_named(call):
+    status, _, errors = call("train", "everything")
+    assert status == 2
+    assert "cannot train 'everything'; there are assistant, spiking, vision, video, gate" in errors
