@@ -114,10 +114,10 @@ def places_sentence() -> Any:
 
 
 def lesson() -> Any:
-    """The sentence to take along, as far as the rows bear it out."""
+    """The sentence to take along, as far as the rows bear it out; None before there are any."""
     found = verdict_of_places()
     if found is None:
-        return Markdown("")
+        return None
     if found[0] == found[1]:
         return Markdown(
             "Fewer bits were faster where somebody had written a kernel for them, and slower where nobody "

@@ -190,7 +190,7 @@ def test_before_anything_is_measured_every_table_and_sentence_says_so(store, mon
         words.quantized_sentence, words.page_sentence,
     ):  # fmt: skip
         assert show().data == NOT_YET, show.__name__
-    assert words.lesson().data == ""
+    assert words.lesson() is None
     assert words.verdict_of_places() is None
     assert "yours goes here" in results.phones_table().data
     assert words.reveal_faster(Guess("export.faster", "?", low=0.5, high=6, step=0.1)).data == NOT_YET
