@@ -2,8 +2,8 @@
 
 What a chapter needs of it:
 
-    explorer()               the figure with its sliders; in a notebook with a button under it that measures
-                             the chosen point on the reader's machine. A Markdown line while there are no rows.
+    explorer()               the figure with its sliders; in a notebook with a button that measures the chosen
+                             point on the reader's machine. A Markdown line while there are no rows.
     front_table()            the points that no other beats, as a table (Markdown)
     best(points, what)       the cheapest point that loses at most so many points of exact match against 8
                              bits, as a dict: T, bits, sparsity, exact_match, lost (points), file and energy
