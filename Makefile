@@ -73,5 +73,5 @@ $(STAMP): pyproject.toml constraints.txt
 	    "$$python" -m venv "$(VENV)" || exit 1; \
 	fi
 	@echo "Installing the pinned packages into $(VENV): some minutes the first time, about 2 GB on disk ..."
-	@$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[fast,nir,test]'
+	@$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[fast,hub,nir,test]'
 	@touch $@

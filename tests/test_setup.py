@@ -87,7 +87,7 @@ def test_conda_installs_the_same_project():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     python, pip, by_pip = environment["dependencies"]
     assert pip == "pip"
-    assert by_pip == {"pip": ["-c constraints.txt", "-e .[fast,nir,test]"]}
+    assert by_pip == {"pip": ["-c constraints.txt", "-e .[fast,hub,nir,test]"]}
     conda_python = python.removeprefix("python=")
     assert conda_python in SpecifierSet(PROJECT["project"]["requires-python"])
     assert PROJECT["tool"]["mypy"]["python_version"] == conda_python
@@ -96,7 +96,7 @@ def test_conda_installs_the_same_project():
 
 
 def test_make_and_conda_install_the_same_extras():
-    assert "-c constraints.txt -e '.[fast,nir,test]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "-c constraints.txt -e '.[fast,hub,nir,test]'" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_licences_agree():
@@ -175,7 +175,7 @@ class Clone:
         return lines
 
 
-INSTALL = "-m pip install --progress-bar on -c constraints.txt -e .[fast,nir,test]"
+INSTALL = "-m pip install --progress-bar on -c constraints.txt -e .[fast,hub,nir,test]"
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_make_help_names_the_three_commands(clone):
 def test_make_and_the_tests_of_extras_know_all_extras():
     from tests.extras.run import EXTRAS
 
-    others = {"fast", "nir", "test"}
+    others = {"fast", "hub", "nir", "test"}
     assert set(EXTRAS) == set(BIG) == PROJECT["project"]["optional-dependencies"].keys() - others
     assert all((ROOT / "tests" / "extras" / f"test_{name}.py").is_file() for name in EXTRAS)
 
