@@ -1,56 +1,32 @@
-"""How the course measures: goals, paired timing, and the report that ``neurolab bench`` prints.
+"""How the course measures time: warm up, go in turns, look at all of it, and say how sure one is.
 
-A suite is a module ``neurolab/bench/NAME.py`` with
+- `clock`: single calls, one after the other, as they come: what a first look needs, and what misleads.
+- `paired`: two calls in turns, compared pair by pair: what disturbs one disturbs the other.  `tails`: single
+  calls in turns, for medians and for the slow ones.
+- `middle` and `bootstrap`: an interval around what came out.  `spread`, `runs_needed`: how often is enough.
 
-- ``GOALS: list[Goal]``, the goals beside what measures them,
-- ``run(quick=False, progress=None) -> list[Finding]``: one finding a goal (further ones with goal=None
-  are rows only); ``quick`` measures less, ``progress`` is called with a line of text before each step,
-- ``CHAPTER: int`` (optional, 0): the chapter of its rows.
+Goals and reports (`Goal`, `Finding`, `report`, ...) live in `goals` and can be had from here.
 """
 
 from __future__ import annotations
 
 import gc
-import importlib
 import math
-import os
-import pkgutil
-import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from types import ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from neurolab.measurements import Measurement, row
-from neurolab.provenance import processor, versions
+import numpy as np
 
+from neurolab.goals import Finding, Goal, machine, report, rows, suite, suites, table
 
-@dataclass(frozen=True)
-class Goal:
-    """One goal.
-
-    name: dotted (``lif.one_neuron_vs_snntorch``).  better: 'higher' | 'lower'.  unit: '' if none.
-    """
-
-    name: str
-    goal: float
-    better: str
-    unit: str
-    about: str
-
-    def __post_init__(self) -> None:
-        if self.better not in ("higher", "lower"):
-            raise ValueError(f"better is {self.better!r}; it must be 'higher' or 'lower'")
-        if not math.isfinite(self.goal):
-            raise ValueError(f"goal is {self.goal}; it must be a finite number")
-
-    def met(self, value: float | None) -> bool:
-        """Whether `value` reaches the goal; what was not measured (None) does not."""
-        if value is None:
-            return False
-        return value >= self.goal if self.better == "higher" else value <= self.goal
+__all__ = [
+    "Finding", "Goal", "Ratio", "Tails", "bootstrap", "clock", "machine", "middle", "paired", "percentile",
+    "quiet", "report", "rows", "runs_needed", "spread", "suite", "suites", "table", "tails",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -93,27 +69,6 @@ class Tails:
         }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a suite found out: the value for a goal (None with a `why` where it can't be measured here),
-    its spread (low, high), and what else belongs into the row. name: the row's name, default the goal's."""
-
-    goal: str | None
-    value: float | None = None
-    spread: tuple[float, float] | None = None
-    why: str | None = None
-    setting: dict[str, Any] = field(default_factory=dict)
-    figures: dict[str, Any] = field(default_factory=dict)
-    kind: str = "measured"
-    name: str | None = None
-
-    @classmethod
-    def of(cls, goal: str, ratio: Ratio, **more: Any) -> Finding:
-        """The finding of a paired ratio."""
-        figures = {"a_seconds": ratio.a_seconds, "b_seconds": ratio.b_seconds, **more.pop("figures", {})}
-        return cls(goal, ratio.median, (ratio.low, ratio.high), figures=figures, **more)
-
-
 def middle(values: Sequence[float], sure: float = 0.9) -> tuple[float, float, float]:
     """Median of the values, and an interval from order statistics that holds the true median with probability
     `sure` or more (the sign test's interval; with fewer than 5 values just the lowest and the highest)."""
@@ -136,6 +91,103 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
 
 
+def bootstrap(
+    values: Sequence[float],
+    statistic: Callable[[np.ndarray], Any] | None = None,
+    *,
+    sure: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """A statistic of the values, and the interval in which it falls when they are drawn again (Efron, 1979).
+
+    values (n,): single runs, or what was made of each pair (a pair stays together).  statistic: ``(..., n) ->
+    (...)`` along the last axis, default the median.  sure: the share of the `resamples` samples (n values
+    each, put back after each draw) that the interval holds, in (0, 1).
+    With few values the interval is too narrow: for a median below 10 values take `middle`, which is exact.
+    ValueError for no values, or some that are not finite.
+    """
+    x = np.asarray(values, float)
+    if x.ndim != 1 or not len(x) or not np.isfinite(x).all():
+        raise ValueError(f"values of shape {x.shape}: at least one finite number in a row is needed")
+    if not 0 < sure < 1 or resamples < 1:
+        raise ValueError(f"sure is {sure} and resamples {resamples}; in (0, 1) and at least 1 are needed")
+    of = statistic or _median
+    drawn = x[np.random.default_rng(seed).integers(0, len(x), (resamples, len(x)))]  # (resamples, n)
+    low, high = np.quantile(np.asarray(of(drawn), float), [(1 - sure) / 2, (1 + sure) / 2])
+    return float(of(x)), float(low), float(high)
+
+
+def _median(x: np.ndarray) -> Any:
+    return np.median(x, axis=-1)
+
+
+def spread(values: Sequence[float]) -> float:
+    """The standard deviation (n - 1) in per cent of the mean. ValueError for fewer than two, or mean 0."""
+    if len(values) < 2 or not statistics.fmean(values):
+        raise ValueError(f"{len(values)} values: two or more are needed, and a mean that is not 0")
+    return 100 * statistics.stdev(values) / abs(statistics.fmean(values))
+
+
+def runs_needed(
+    values: Sequence[float],
+    within: float = 0.02,
+    sure: float = 0.95,
+    statistic: Callable[[np.ndarray], Any] | None = None,
+    most: int = 10_000,
+) -> int:
+    """How many runs like these it takes until their statistic (the median) is within a share of the true one.
+
+    values: runs made already, the more the better; the answer is found by drawing from them, n at a time, and
+    is the least n for which a share `sure` of 1,000 draws comes within `within` of the statistic of all.
+    `most` where not even so many do. ValueError for no values, or shares outside (0, 1).
+    """
+    if not len(values) or not 0 < within < 1 or not 0 < sure < 1:
+        raise ValueError(
+            f"{len(values)} values, within {within}, sure {sure}: needs values, and shares in (0, 1)"
+        )
+    x, of = np.asarray(values, float), statistic or _median
+    truth = float(of(x))
+    random = np.random.default_rng(0)
+
+    def enough(n: int) -> bool:
+        found = of(x[random.integers(0, len(x), (1000, n))])
+        return float((np.abs(found - truth) <= within * abs(truth)).mean()) >= sure
+
+    low, high = 0, 1
+    while high < most and not enough(high):
+        low, high = high, 2 * high
+    if high >= most:
+        return most
+    while high - low > max(1, high // 20):
+        half = (low + high) // 2
+        low, high = (low, half) if enough(half) else (half, high)
+    return high
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The garbage collector does its work before, and then waits until all is measured."""
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def clock(call: Callable[[], Any], times: int, warmup: int = 0) -> list[float]:
+    """Seconds of each of `times` calls in a row, after `warmup` calls that nobody times."""
+    if times < 1 or warmup < 0:
+        raise ValueError(f"times is {times} and warmup {warmup}; at least 1 and 0 are needed")
+    for _ in range(warmup):
+        call()
+    with quiet():
+        return [_clock(call, 1) for _ in range(times)]
+
+
 def tails(
     a: Callable[[int], Any], b: Callable[[int], Any], rounds: int = 400, warmup: int = 10, turn: int = 1
 ) -> Tails:
@@ -151,19 +203,13 @@ def tails(
         a(i % rounds)
         b(i % rounds)
     seconds: tuple[list[float], list[float]] = ([], [])
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
+    with quiet():
         for first in range(0, rounds, turn):
             for call, kept in zip((a, b), seconds, strict=True):
                 for i in range(first, min(first + turn, rounds)):
                     start = time.perf_counter()
                     call(i)
                     kept.append(max(time.perf_counter() - start, 1e-9))
-    finally:
-        if collecting:
-            gc.enable()
     return Tails(*seconds)
 
 
@@ -190,16 +236,8 @@ def paired(
     times_a, times_b = (inner, inner) if isinstance(inner, int) else inner
     if min(times_a, times_b) < 1:
         raise ValueError(f"inner is {inner}; at least 1 call is needed")
-    seconds: list[tuple[float, float]] = []
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        for _ in range(pairs):
-            seconds.append((_clock(a, times_a), _clock(b, times_b)))
-    finally:
-        if collecting:
-            gc.enable()
+    with quiet():
+        seconds = [(_clock(a, times_a), _clock(b, times_b)) for _ in range(pairs)]
     median, low, high = middle([slow / fast for fast, slow in seconds])
     return Ratio(
         median, low, high, statistics.median(s for s, _ in seconds), statistics.median(s for _, s in seconds)
@@ -217,99 +255,3 @@ def _clock(call: Callable[[], Any], times: int) -> float:
 def _fill(call: Callable[[], Any], seconds: float = 0.01) -> int:
     """How many calls fill `seconds`."""
     return max(1, math.ceil(seconds / _clock(call, 1)))
-
-
-def machine() -> dict[str, Any]:
-    """What was measured on: processor, cores, memory (GiB), system, and the load (of one minute)."""
-    found: dict[str, Any] = {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        found["memory_gib"] = round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1)
-    if hasattr(os, "getloadavg"):
-        found["load"] = round(os.getloadavg()[0], 2)
-    return found
-
-
-def suites() -> list[str]:
-    """The names of the suites that this checkout has."""
-    import neurolab.bench
-
-    return sorted(
-        item.name for item in pkgutil.iter_modules(neurolab.bench.__path__) if not item.name.startswith("_")
-    )
-
-
-def suite(name: str) -> ModuleType:
-    """The suite's module. ValueError with the names that exist, for any other."""
-    if name not in suites():
-        raise ValueError(f"there is no suite {name!r}; the suites are {', '.join(suites()) or 'none yet'}")
-    return importlib.import_module(f"neurolab.bench.{name}")
-
-
-def report(goals: Iterable[Goal], findings: Iterable[Finding]) -> dict[str, Any]:
-    """The JSON object of ``neurolab bench --json``: every goal once, met or not, with machine and versions.
-
-    Raises ValueError for a finding whose goal nobody set.
-    """
-    goals = list(goals)
-    by_goal = {item.goal: item for item in findings if item.goal is not None}
-    unknown = sorted(set(by_goal) - {goal.name for goal in goals})
-    if unknown:
-        raise ValueError(f"findings for {', '.join(unknown)}, but the suite sets no such goal")
-    entries = []
-    for goal in goals:
-        finding = by_goal.get(goal.name, Finding(goal.name, why="this run did not measure it"))
-        value = finding.value
-        if value is not None and not math.isfinite(value):
-            finding, value = Finding(goal.name, why=f"the measurement gave {value}"), None
-        entry: dict[str, Any] = {
-            "name": goal.name,
-            "value": value,
-            "goal": goal.goal,
-            "better": goal.better,
-            "unit": goal.unit,
-            "spread": list(finding.spread) if finding.spread is not None else None,
-            "met": goal.met(value),
-        }
-        if value is None:
-            entry["why"] = finding.why or "no reason was given"
-        entries.append(entry)
-    return {"goals": entries, "machine": machine(), "versions": versions()}
-
-
-def rows(findings: Iterable[Finding], chapter: int, command: str) -> list[Measurement]:
-    """The findings as measurements: figures ``value``, ``low``, ``high`` and the suite's own. Without a value
-    and without figures a finding makes no row."""
-    made = []
-    for item in findings:
-        figures = dict(item.figures)
-        if item.value is not None:
-            figures["value"] = item.value
-        if item.spread is not None:
-            figures["low"], figures["high"] = item.spread
-        name = item.name or item.goal
-        if figures and name is not None:
-            made.append(row(name, chapter, item.setting, figures, kind=item.kind, command=command))
-    return made
-
-
-def table(reported: dict[str, Any]) -> Any:
-    """The report as a rich Table for the terminal."""
-    from rich.table import Table
-
-    drawn = Table("goal", "value", "spread", "to reach", "met")
-    for entry in reported["goals"]:
-        sign = ">=" if entry["better"] == "higher" else "<="
-        value = entry["why"] if entry["value"] is None else f"{entry['value']:.4g} {entry['unit']}"
-        spread = f"{entry['spread'][0]:.4g} .. {entry['spread'][1]:.4g}" if entry["spread"] else ""
-        drawn.add_row(
-            entry["name"],
-            value,
-            spread,
-            f"{sign} {entry['goal']:.4g} {entry['unit']}",
-            "yes" if entry["met"] else "NO",
-        )
-    return drawn

@@ -5,7 +5,9 @@ import io
 import json
 import time
 
+import numpy as np
 import pytest
+from scipy import stats
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -161,3 +163,72 @@ def test_tails_give_the_percentiles_of_single_calls() -> None:
             benchmark.tails(lambda i: None, lambda i: None, **bad)
     with pytest.raises(ValueError, match="percent"):
         benchmark.percentile([], 50)
+
+
+def test_the_bootstrap_is_scipy_s_on_the_same_draws():
+    x = np.random.default_rng(3).lognormal(size=40)
+    value, low, high = benchmark.bootstrap(x, resamples=4000, seed=1)
+    assert value == np.median(x)
+    other = stats.bootstrap((x,), np.median, method="percentile", n_resamples=4000, vectorized=True, rng=2)
+    assert [low, high] == pytest.approx(list(other.confidence_interval), rel=0.03)
+    assert benchmark.bootstrap(x, resamples=4000, seed=1) == (value, low, high)
+
+
+def test_the_bootstrap_s_interval_holds_the_truth_as_often_as_it_says():
+    random, held = np.random.default_rng(0), 0
+    for seed in range(300):
+        _, low, high = benchmark.bootstrap(random.normal(5, 2, 60), resamples=300, sure=0.9, seed=seed)
+        held += low <= 5 <= high
+    assert 0.85 < held / 300 < 0.95
+
+
+def test_the_bootstrap_takes_any_statistic_and_refuses_nonsense():
+    x = [1.0, 2.0, 3.0, 10.0]
+    assert benchmark.bootstrap(x, lambda a: a.mean(-1))[0] == 4
+    assert benchmark.bootstrap([7.0]) == (7, 7, 7)
+    for bad in ([], [1.0, float("nan")]):
+        with pytest.raises(ValueError, match="at least one finite number"):
+            benchmark.bootstrap(bad)
+    for wrong in ({"sure": 1.0}, {"sure": 0.0}, {"resamples": 0}):
+        with pytest.raises(ValueError, match="are needed"):
+            benchmark.bootstrap(x, **wrong)
+
+
+def test_spread_is_the_standard_deviation_over_the_mean():
+    assert benchmark.spread([9.0, 11.0]) == pytest.approx(100 * 2**0.5 / 10)
+    assert benchmark.spread([5.0, 5.0, 5.0]) == 0
+    for bad in ([3.0], [-1.0, 1.0]):
+        with pytest.raises(ValueError, match="two or more"):
+            benchmark.spread(bad)
+
+
+def test_four_times_the_runs_halve_the_uncertainty():
+    x = np.random.default_rng(0).normal(100, 10, 20_000)
+    wide, narrow = (benchmark.runs_needed(x, within) for within in (0.04, 0.02))
+    assert narrow / wide == pytest.approx(4, rel=0.25)
+    # a median's standard error is 1.2533 sigma / sqrt(n), and 95 % lie within 1.96 of them
+    assert narrow == pytest.approx((1.96 * 1.2533 * 10 / 2) ** 2, rel=0.2)
+    assert benchmark.runs_needed([4.0] * 5) == 1
+    assert benchmark.runs_needed(x, 0.001, most=64) == 64
+    with pytest.raises(ValueError, match="within 1"):
+        benchmark.runs_needed(x, 1)
+
+
+def test_a_tail_takes_more_runs_than_a_median():
+    x = np.random.default_rng(0).lognormal(0, 0.3, 20_000)
+    assert benchmark.runs_needed(x, 0.05, statistic=lambda a: np.quantile(a, 0.95, axis=-1)) > (
+        2 * benchmark.runs_needed(x, 0.05)
+    )
+
+
+def test_the_clock_shows_every_call_in_order():
+    waits = iter([0.0, 0.03, 0.001, 0.001])
+    seen = benchmark.clock(lambda: time.sleep(next(waits)), 3, warmup=1)
+    assert len(seen) == 3
+    assert seen[0] > seen[1]
+    assert seen[0] >= 0.03
+    with pytest.raises(ValueError, match="times is 0"):
+        benchmark.clock(int, 0)
+    with benchmark.quiet():
+        assert not gc.isenabled()
+    assert gc.isenabled()
