@@ -31,6 +31,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "between": lambda value, bounds: bool(bounds[0] <= value <= bounds[1]),
 }
+_SIGNS = {"<=": "\u2264", ">=": "\u2265", "==": "="}
 _TAKE: dict[str, Callable[[list[float]], float]] = {"median": statistics.median, "min": min, "max": max}
 
 
@@ -95,6 +96,13 @@ class Test:
         """Whether the comparison holds."""
         return _COMPARE[self.compare](value, self.than)
 
+    def limit(self) -> str:
+        """What is asked of the value: '\u2265 3.6 x'."""
+        unit = f" {self.figure.unit}" if self.figure.unit else ""
+        if self.compare == "between":
+            return f"{self.than[0]:g} to {self.than[1]:g}{unit}"
+        return f"{_SIGNS.get(self.compare, self.compare)} {self.than:g}{unit}"
+
     def words(self, value: float) -> str:
         """About, value and what was asked, for the ledger's `why`."""
         unit = f" {self.figure.unit}" if self.figure.unit else ""
@@ -119,6 +127,20 @@ class Rule:
     evidence: tuple[str, ...] = ("measured", "simulated")
     needs: str = ""
     nearest: Figure | None = None
+
+    def read(self) -> tuple[tuple[Figure, Test | None], ...]:
+        """The figures that it reads, in the order of its tests, and what is asked of each (None: nothing)."""
+        if self.nearest:
+            return ((self.nearest, None),)
+        return tuple((test.figure, test) for test in self.tests.values())
+
+    def asks(self) -> str:
+        """The test in words: what must hold to be confirmed, or what it would take to measure."""
+        if self.nearest:
+            return f"not measurable on a reader's machine: needs {self.needs}"
+        return "; ".join(
+            f"{self.tests[key].figure.about}: {self.tests[key].limit()}" for key in self.confirmed
+        )
 
     @classmethod
     def of(cls, name: str, fields: Mapping[str, Any]) -> Rule:

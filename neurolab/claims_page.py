@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from neurolab.claims_cells import cell_link, cell_text, rows_link
 from neurolab.exercise_cards import FOLDS
 from neurolab.road import ROAD
 
@@ -48,10 +49,23 @@ STYLE = """<style>
 
 
 def figure_text(entry: dict[str, Any]) -> str:
-    """The figure with its unit, or a dash."""
+    """The figure with its unit, or a dash. It is the nearest one's where the claim can't be measured."""
     if entry["figure"] is None:
         return "\u2013"
     return f"{entry['figure']:.3g}{' ' + entry['unit'] if entry['unit'] else ''}"
+
+
+def why_text(entry: dict[str, Any]) -> str:
+    """What the verdict rests on; what is asked as well, while nothing has answered."""
+    return f"{entry['why']}. Asked: {entry['asks']}" if entry["verdict"] == "open" else entry["why"]
+
+
+def verdict_words(word: str) -> str:
+    """A verdict with its sign and edge (HTML)."""
+    return (
+        f'<span class="verdict" style="border-left:.3rem {_EDGE[word]}">'
+        f'<span aria-hidden="true">{SIGNS[word]}</span> {word}</span>'
+    )
 
 
 @dataclass(frozen=True)
@@ -85,15 +99,24 @@ class Ledger:
         rows = "".join(
             f'<tr><th scope="row" class="id">{entry["id"]}</th><td>{escape(entry["claim"], quote=False)} '
             f"<small>Article {', '.join(entry['sources'])}</small></td>"
-            f'<td><span class="verdict" style="border-left:.3rem {_EDGE[entry["verdict"]]}">'
-            f'<span aria-hidden="true">{SIGNS[entry["verdict"]]}</span> {entry["verdict"]}</span></td>'
-            f"<td>{escape(figure_text(entry))}<small>{escape(entry['why'], quote=False)}</small></td></tr>"
+            f"<td>{verdict_words(entry['verdict'])}</td>"
+            f"<td>{self._figure(entry)}<small>{escape(why_text(entry), quote=False)}</small>"
+            f"<small>{self._links(entry)}</small></td></tr>"
             for entry in entries
         )
         heads = "".join(
             f'<th scope="col">{head}</th>' for head in ("Claim", "What it says", "Verdict", "Measured")
         )
         return f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+
+    @staticmethod
+    def _figure(entry: dict[str, Any]) -> str:
+        kinds = f" <em>({' and '.join(entry['kinds'])})</em>" if entry["kinds"] else ""
+        return f"{escape(figure_text(entry))}{kinds}"
+
+    @staticmethod
+    def _links(entry: dict[str, Any]) -> str:
+        return rows_link(entry["id"], entry["rows"]) + cell_link(entry["id"], "; ")
 
     def _sources(self) -> str:
         used = sorted({letter for entry in self.entries for letter in entry["sources"]})
@@ -109,7 +132,7 @@ class Ledger:
                 entry["id"],
                 f"{entry['claim']} (article {', '.join(entry['sources'])})",
                 f"{SIGNS[entry['verdict']]} {entry['verdict']}",
-                f"{figure_text(entry)}: {entry['why']}",
+                "; ".join(filter(None, (f"{figure_text(entry)}: {why_text(entry)}", cell_text(entry["id"])))),
             ]
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return "\n".join(lines)

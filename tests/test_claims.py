@@ -278,7 +278,8 @@ def test_the_file_holds_no_verdict():
 
 def test_json_is_what_the_command_prints():
     found = claims.as_json(rows=[])
-    assert set(found[0]) == {"id", "chapter", "claim", "sources", "verdict", "figure", "unit", "why"}
+    told = {"id", "chapter", "claim", "sources", "asks", "verdict", "figure", "unit", "why"}
+    assert set(found[0]) == told | {"rows", "kinds", "cell"}
     assert json.loads(json.dumps(found)) == found
     assert all(entry["verdict"] in VERDICTS for entry in found)
 
