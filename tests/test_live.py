@@ -320,3 +320,46 @@ def test_settings_that_do_not_fit_are_refused():
         toy.loop(period=0.0)
     with pytest.raises(ValueError, match="frames is 0"):
         Memory(0, 32)
+
+
+class Watched:
+    """A path that notes when it is asked."""
+
+    def __init__(self, clock, path=toy.net):
+        self.clock, self.path, self.asked = clock, path, []
+
+    def __call__(self, *given):
+        self.asked.append(self.clock.now())
+        return self.path(*given)
+
+
+def test_a_warm_up_is_just_before_the_frame_and_changes_no_answer():
+    cold, warm = toy.loop(), toy.loop()
+    warm.warm = True
+    sparse, dense = Watched(warm.clock), Watched(warm.clock)
+    warm.sparse, warm.dense = sparse, dense
+    told = list(warm.run(toy.frame, 60))
+    assert told == list(cold.run(toy.frame, 60))
+    answered = [r for r in told if r.status == "answered"]
+    again = [r for r in told if r.status == "thought again"]
+    assert len(sparse.asked) + len(dense.asked) == 2 * len(answered) - 1 + len(again)
+    due = {round(r.arrived, 9): r for r in answered}
+    early = [t for t in sparse.asked if round(t, 9) not in due]
+    for t in early:  # at most twice the last answer's time before the next frame
+        after = min(arrived - t for arrived in due if arrived > t)
+        assert 0 < after <= 2 * max(r.seconds for r in answered) + 1e-9
+
+
+def test_a_warm_up_that_fails_or_comes_too_late_is_left_out():
+    def fails(frames, keep):
+        raise RuntimeError("no")
+
+    broken = toy.loop(sparse=fails)
+    broken.warm = True
+    assert {r.path for r in broken.run(toy.frame, 40) if r.status == "answered"} == {"dense"}
+    late = toy.loop(model=replace(toy.MODEL, fixed=0.05))
+    late.warm = True
+    sparse = Watched(late.clock)
+    late.sparse = sparse
+    told = [r for r in late.run(toy.frame, 40) if r.path == "sparse" and r.status == "answered"]
+    assert len(sparse.asked) <= len(told)
