@@ -32,7 +32,7 @@ class Live:
 
     warm: shortly before a frame is due, the path that answered last thinks about the last clip once more, for
     nothing. Weights and code that lay idle for a frame's time have left the caches, and a short answer then
-    costs twice its time or more. It doubles the work, and it pays only where a frame's latency is what counts.
+    costs twice its time or more. It doubles the work; it pays only where a frame's latency is what counts.
 
     Raises ValueError for a period that is not above 0, or settings that don't fit one another.
     """
@@ -146,7 +146,7 @@ class Live:
 
     @torch.inference_mode()
     def _warm_up(self, due: float) -> None:
-        """Think about the last clip for nothing, to be ready just before `due`; not where it is late already."""
+        """Think about the last clip for nothing, to be ready just before `due`; left out where it is late."""
         if not self.warm or self._last is None:
             return
         budget, seconds = self._last

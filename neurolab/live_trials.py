@@ -129,7 +129,8 @@ def dense_latency(
     A frame that comes while the network is at work is passed over: no queue grows. warm: as in `Live`.
     """
     clips = [shown.frames[None, i : i + video.FRAMES] for i in range(len(shown.frames) - video.FRAMES + 1)]
-    start, found = clock.now(), []
+    found: list[float] = []
+    start = clock.now()
     with torch.inference_mode():
         for i in range(count):
             due = start + math.ceil((clock.now() - start) * rate) / rate

@@ -2,7 +2,7 @@
 
 sparsity.fallback: five loops under a load. p99_over_objective is the loop's with its whole policy,
 p99_without_over_objective the same without its fallback to the dense path; gate, breach and dense stand
-beside them. sparsity.live: the loop alone, for longer, on each variant of the stream, and how right it was.
+beside them. All of them warm up before a frame is due (see `Live`). sparsity.live: the loop alone, for longer, on each variant of the stream, and how right it was.
 """
 
 from __future__ import annotations
