@@ -31,7 +31,7 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): pin for name, pin in PINS.items()}
 
 
-BIG = ("coreml", "executorch", "openvino")  # extras that make and CI install apart: tests/extras
+BIG = ("coreml", "executorch", "openvino", "sets")  # extras that make and CI install apart: tests/extras
 
 
 def wanted(*left_out: str) -> list[Requirement]:
