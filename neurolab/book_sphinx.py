@@ -1,6 +1,6 @@
 """What the book adds to Sphinx: Thai beside English in the search, ``lang`` on Thai words, the download
-bar under each chapter's title, the explorer's scripts on the pages that use them, and nothing from
-other hosts. Loaded by ``book/_config.yml``.
+bar under each chapter's title, the explorer's scripts on the pages that use them, the ledger's links and the
+anchors of the cells that it links to, and nothing from other hosts. Loaded by ``book/_config.yml``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.search import SearchEnglish, languages
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+from neurolab.claims_cells import anchor, tagged
 from neurolab.road import ROAD
 
 THAI = "\u0e00-\u0e7f"
@@ -118,7 +119,26 @@ def _page(
         body = body.replace("<h1>", number + "<h1>", 1).replace("</h1>", "</h1>\n" + bar, 1)
     # Sphinx calls the bibliography a list of things that are no list items.
     body = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
-    context["body"] = body.replace('<div id="book-road"></div>', _road(context, app.env.found_docs))
+    body = body.replace('<div id="book-road"></div>', _road(context, app.env.found_docs))
+    context["body"] = _own_links(context, app.env.found_docs, body)
+
+
+def _mark_cells(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each cell that carries a tag such as ``claim-A6`` the id that the ledger links to."""
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") == "cell_code":
+            cell["ids"] += [anchor(claim) for claim in tagged(cell["cell_metadata"].get("tags", []))]
+
+
+def _own_links(context: dict[str, Any], pages: set[str], body: str) -> str:
+    """Turn ``href="book:page#anchor"`` (what a cell's output says, which cannot know its own page) into a
+    link from this page; where the book has no such page, the words stay and the link goes."""
+
+    def link(found: re.Match[str]) -> str:
+        page, place = found["page"], found["place"] or ""
+        return f'href="{context["pathto"](page)}{place}"' if page in pages else ""
+
+    return re.sub(r'href="book:(?P<page>[\w/]+)(?P<place>#[\w-]+)?"', link, body)
 
 
 def _road(context: dict[str, Any], chapters: set[str]) -> str:
@@ -143,6 +163,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     languages[SearchThaiEnglish.lang] = SearchThaiEnglish
     app.add_node(thai, html=(_open, _close), text=(_pass, _pass), gettext=(_pass, _pass))
     app.add_post_transform(MarkThai)
+    app.connect("doctree-read", _mark_cells)
     app.connect("html-page-context", _page, priority=900)
     return {
         "parallel_read_safe": True,

@@ -26,7 +26,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from neurolab import paths
+from neurolab import claims_cells, paths
 
 CACHE = paths.ROOT / ".cache" / "notebooks"
 """Executed chapters. Safe to delete at any time."""
@@ -36,6 +36,7 @@ _NOT_IN_A_RESULT = (
     "book.py",
     "book_sphinx.py",
     "chapters.py",
+    "claims_cli.py",
     "cli.py",
     "sweep.py",
     "sweeps",
@@ -126,6 +127,7 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for name in ("numpy", "torch", "plotly", "babel", "scikit-learn", "ipykernel"):
         digest.update(f"{name}=={importlib.metadata.version(name)}\n".encode())
+    digest.update(repr(sorted(claims_cells.cells().items())).encode())  # the ledger's links
     for path in _files(paths.ROOT / "neurolab", paths.DATA):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -39,6 +39,7 @@ from neurolab.paths import DATA
 
 __all__ = [
     "Claim",
+    "Ledger",
     "Verdict",
     "as_json",
     "claims",

@@ -79,7 +79,7 @@ def cells(folder: Path = paths.NOTEBOOKS) -> dict[str, Cell]:
         heading = ""
         for part in _PARTS.finditer(path.read_text(encoding="utf-8")):
             if part["heading"]:
-                heading = part["heading"].strip()
+                heading = re.sub(r"[*`]", "", part["heading"]).strip()
             tags = _TAGS.match(part["cell"] or "")
             for claim in tagged(tags["tags"].split(",")) if tags else []:
                 if claim in found:

@@ -354,22 +354,29 @@ def claims(
     chapter: Annotated[
         int | None, typer.Option(min=0, max=8, help="Only the claims of this chapter.")
     ] = None,
+    rows: Annotated[
+        str | None, typer.Option(metavar="CLAIM", help="Print the rows that decided this claim, like A6.")
+    ] = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="Let your own rows take the place of ours where you measured too.")
+    ] = False,
 ) -> None:
     """Print the ledger: every claim of the articles, and the verdict that the measured rows give."""
-    from neurolab import claims as ledger
+    from neurolab import claims_cli
 
-    found = ledger.as_json(chapter)
+    if rows is not None:
+        if as_json or chapter is not None:
+            raise ValueError("--rows prints one claim's rows: leave out --json and --chapter")
+        print(claims_cli.proof(rows, own))
+        return
+    found = claims_cli.entries(chapter, own)
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("claim", "chapter", "verdict", "figure", "what is claimed")
-    for entry in found:
-        figure = "" if entry["figure"] is None else str(entry["figure"])
-        table.add_row(entry["id"], str(entry["chapter"]), entry["verdict"], figure, entry["claim"])
-    Console().print(table)
+    Console().print(claims_cli.table(found))
+    print(claims_cli.closing(found))
 
 
 @contextmanager

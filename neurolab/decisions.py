@@ -1,9 +1,9 @@
-"""What should I use? A table of devices and needs, each cell computed from rows; and what the course left out.
+"""What should I use? A table of devices and needs, each cell computed from rows; and what was left out.
 
 For a notebook and the book:
 
-    decisions.show()                     the table (HTML, Markdown, text): one row a device, one column a need
-    decisions.decide("phone", "file")    one cell: choice, figure, unit, kind, why, rows; or what it would take
+    decisions.show()                     the table: one row a device, one column a need
+    decisions.decide("phone", "file")    one cell: choice, figure, unit, kind, why, rows, or what it takes
     decisions.left_out()                 what the course left out on purpose, and why (a table)
 
 `show` and `decide` take ``rows=`` (default: the shipped ones). A cell is settled only by rows; where none
