@@ -1,13 +1,14 @@
 """Loops against each other on the same frames, at the same rate, with or without a load on the machine.
 
 The objective is half of the dense network's median latency, measured frame by frame at the same rate before
-the load sets in: processes that multiply matrices. Five loops (`ARMS`) then take turns:
+the load sets in: processes that multiply matrices. Six loops (`ARMS`) then take turns:
 
 - loop: the policy of `live_budget`, whole.
 - without: the same, without its fallback to the dense path.
 - gate: no budget, only the threshold on change; what is often called dynamic sparsity.
 - breach: the gate, with the dense path for the frames after a breach, as is often proposed.
 - dense: the dense path for every frame.
+- cold: the loop without the warm-up that all others have (see `Live`).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from neurolab.live_clock import Clock, WallClock
 RATE = 25  # frames a second
 SCENE = 4  # seconds before the stream cuts to another scene
 BUDGETS = (16, 24, 32, 48, 64, 96, 128)
-ARMS = ("loop", "without", "gate", "breach", "dense")
+ARMS = ("loop", "without", "gate", "breach", "dense", "cold")
 # Multiplies matrices until it is ended, or after ten minutes.
 BURN = """
 import time, numpy as np
@@ -179,8 +180,8 @@ class Trial:
         """A fresh loop of one of ARMS. ValueError for any other."""
         if name not in ARMS:
             raise ValueError(f"name is {name!r}; it must be one of {', '.join(ARMS)}")
-        fallback = {"loop": "slack", "breach": "breach", "dense": "always"}.get(name, "none")
-        policy = replace(self.policy, adapt=name in ("loop", "without"), fallback=fallback)
+        fallback = {"loop": "slack", "cold": "slack", "breach": "breach", "dense": "always"}.get(name, "none")
+        policy = replace(self.policy, adapt=name in ("loop", "without", "cold"), fallback=fallback)
         return Live(
             dense=self.dense,
             sparse=self.sparse,
@@ -192,7 +193,7 @@ class Trial:
             check=self.check,
             clock=self.clock,
             period=1 / self.rate,
-            warm=self.warm,
+            warm=self.warm and name != "cold",
         )
 
     def turns(self, arms: tuple[str, ...], turns: int, seconds: float) -> dict[str, dict[str, Any]]:

@@ -168,6 +168,7 @@ def fallback_table() -> Any:
             ("dense after a breach", "p99_breach_over_objective", 2),
             ("always dense", "p99_dense_over_objective", 2),
             ("seconds held by ours (%)", "seconds_held_percent", 0),
+            ("without the warm-up (%)", "seconds_held_cold_percent", 0),
         ],
         lambda key, value: VARIANTS.get(value, value),
         bold=("p99_over_objective",),

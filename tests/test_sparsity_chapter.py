@@ -254,7 +254,7 @@ def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
         words.topk_sentence, words.exit_sentence, words.experts_sentence, words.separable_sentence,
         further.block_sentence, further.kernels_sentence, further.dispatch_sentence, further.fusion_sentence,
         more.formats_table, more.rules_table, more.heads_table, more.compile_table,
-        further.enhance_sentence, further.tracking_sentence,
+        further.enhance_sentence, further.tracking_sentence, further.warm_sentence,
     ):  # fmt: skip
         assert show().data == NOT_YET, show.__name__
     guess = Guess("sparsity.faster", "?", low=0.5, high=16, step=0.5)
@@ -280,6 +280,19 @@ def test_a_table_gathers_seeds_leaves_out_what_nobody_has_and_keeps_the_order(st
     ]  # fmt: skip
     assert lines[2].split("|")[3].strip() == "96.5 (96.0 to 97.0)"
     assert lines[2].split("|")[5].strip() == "**4.5 (4.0 to 5.0)**"
+
+
+def test_the_warm_up_is_judged_where_no_other_program_runs(store):
+    def loops(load, warm, cold):
+        figures = {"loop_p50": warm, "cold_p50": cold, "seconds_held_percent": 90 - 40 * load}
+        return made(
+            "fallback", {"variant": "usual", "load": load, "seed": 0}, **figures, seconds_held_cold_percent=20
+        )
+
+    store(loops(0, 0.0024, 0.0036), loops(2, 0.009, 0.009))
+    said = further.warm_sentence().data
+    assert "took **3.6** ms, with it **2.4** ms" in said
+    assert "held in **20** and **90** % of the seconds" in said
 
 
 def test_the_headline_is_a_line_a_method_and_a_size(store):

@@ -1,8 +1,9 @@
 """The live loop on this machine's clock: rows sparsity.fallback and sparsity.live (see `live_trials`).
 
-sparsity.fallback: five loops under a load. p99_over_objective is the loop's with its whole policy,
+sparsity.fallback: six loops under a load. p99_over_objective is the loop's with its whole policy,
 p99_without_over_objective the same without its fallback to the dense path; gate, breach and dense stand
-beside them. All of them warm up before a frame is due (see `Live`). sparsity.live: the loop alone, for longer, on each variant of the stream, and how right it was.
+beside them, and cold, the only one that does not warm up before a frame is due (see `Live`). sparsity.live:
+the loop alone, for longer, on each variant of the stream, and how right it was.
 """
 
 from __future__ import annotations
