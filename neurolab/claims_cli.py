@@ -31,7 +31,7 @@ def table(found: list[dict[str, Any]]) -> Table:
 
     made = Table("claim", "what is claimed (article)", "verdict", "figure", "what decides", show_lines=True)
     for entry in found:
-        decides = f"{why_text(entry)}. {entry['cell'].capitalize()}" if entry["cell"] else why_text(entry)
+        decides = f"{why_text(entry)}. {_first_up(entry['cell'])}" if entry["cell"] else why_text(entry)
         claim = f"{entry['claim']} ({', '.join(entry['sources'])})"
         kinds = f" {' and '.join(entry['kinds'])}" if entry["kinds"] else ""
         made.add_row(
@@ -51,3 +51,7 @@ def closing(found: list[dict[str, Any]]) -> str:
 def proof(claim: str, own: bool) -> str:
     """The rows behind one verdict, as text. ValueError where the claim is unknown."""
     return repr(claims.evidence(claim, rows(own)))
+
+
+def _first_up(text: str) -> str:
+    return text[:1].upper() + text[1:]
