@@ -44,7 +44,7 @@ def measure(model: Path, repeats: int = 5) -> dict[str, float]:
     found = []
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.onnx"
-        small.write_bytes(_small())
+        small.write_bytes(small_graph())
         for _ in range(repeats):
             done = subprocess.run(
                 [sys.executable, "-m", "neurolab.export.peak", str(small), str(model)],
@@ -62,7 +62,7 @@ def measure(model: Path, repeats: int = 5) -> dict[str, float]:
     }
 
 
-def _small() -> bytes:
+def small_graph() -> bytes:
     """A graph of one matrix product, as small as it gets."""
     from onnx import TensorProto
 
@@ -75,13 +75,13 @@ def _small() -> bytes:
     return bytes(made.SerializeToString())
 
 
-def _kilobytes(field: str) -> int:
+def kilobytes(field: str) -> int:
     """A field of /proc/self/status, in bytes."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
     return 1024 * int(line.split()[1])
 
 
-def _open(path: str) -> Any:
+def open_graph(path: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -92,17 +92,17 @@ def _open(path: str) -> Any:
 
 def child(small: str, model: str) -> dict[str, int]:
     """What the process of its own does: bytes before the model was opened, and at the peak."""
-    _open(small).run(None, {"x": np.ones((1, 2), np.float32)})
-    before = _kilobytes("VmRSS")
+    open_graph(small).run(None, {"x": np.ones((1, 2), np.float32)})
+    before = kilobytes("VmRSS")
     REFS.write_text("5")
-    opened = _open(model)
+    opened = open_graph(model)
     shape = {put.name: put.shape for put in opened.get_inputs()}["cache"]
     cache = np.zeros((shape[0], 2, 1, shape[3], 0, shape[5]), np.float32)
     ids = np.arange(3, 3 + PROMPT, dtype=np.int64)[None]
     for _ in range(TOKENS + 1):
         logits, cache = opened.run(["logits", "new_cache"], {"ids": ids, "cache": cache})
         ids = logits.argmax(-1)[:, None].astype(np.int64)
-    return {"before": before, "peak": _kilobytes("VmHWM")}
+    return {"before": before, "peak": kilobytes("VmHWM")}
 
 
 if __name__ == "__main__":
