@@ -7,9 +7,10 @@ where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,13 +86,15 @@ def run(
     again: bool = False,
     command: str = "neurolab sweep compression",
     progress: bool = True,
+    cluster: str | None = None,
 ) -> list[Measurement]:
     """Make the rows that are missing (again: all of them), `parallel` at a time, and keep each at once.
 
-    store: where rows are looked for and kept (None: the reader's own). A job that fails is named at the
-    end by a RuntimeError; the others are made all the same. ValueError for parallel below 1.
+    store: where rows are looked for and kept (None: the reader's own).  cluster: a Dask scheduler's address,
+    or "local" (`sweep_cluster`); None: processes of this machine. A job that fails is named at the end by a
+    RuntimeError; the others are made all the same. ValueError for parallel below 1, or a cluster that is not
+    there.
     """
-    import joblib
     from tqdm.auto import tqdm
 
     if parallel < 1:
@@ -102,12 +105,8 @@ def run(
     bar = tqdm(
         total=sum(job.minutes for job in todo), disable=not progress, unit="min", desc=f"{len(todo)} rows"
     )
-    with joblib.parallel_config(
-        backend="loky", n_jobs=min(parallel, max(len(todo), 1)), inner_max_num_threads=1
-    ):
-        for job, figures, error in joblib.Parallel(return_as="generator_unordered", batch_size=1)(
-            joblib.delayed(_work)(job) for job in todo
-        ):
+    with contextlib.closing(_results(todo, parallel, cluster, of)) as results:
+        for job, figures, error, place in results:
             bar.update(job.minutes)
             if error is not None:
                 failed.append(f"{job.name} {job.setting}: {error}")
@@ -115,12 +114,33 @@ def run(
             row = measurements.row(
                 job.name, job.chapter, job.setting, {**figures, "of": of}, kind=job.kind, command=command
             )
+            row = replace(row, provenance=row.provenance | place)
             measurements.append(row, store)
             made.append(row)
     bar.close()
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(todo)} rows failed; the first: {failed[0]}")
     return made
+
+
+def _results(
+    todo: Sequence[Job], parallel: int, cluster: str | None, of: str
+) -> Generator[tuple[Job, dict[str, Any], str | None, dict[str, Any]]]:
+    """Each job's result as it comes, and what the provenance says otherwise than this machine's."""
+    if cluster is not None:
+        from neurolab import sweep_cluster
+
+        yield from sweep_cluster.results(todo, _work, cluster, parallel, of)
+        return
+    import joblib
+
+    with joblib.parallel_config(
+        backend="loky", n_jobs=min(parallel, max(len(todo), 1)), inner_max_num_threads=1
+    ):
+        for found in joblib.Parallel(return_as="generator_unordered", batch_size=1)(
+            joblib.delayed(_work)(job) for job in todo
+        ):
+            yield *found, {}
 
 
 def _work(job: Job) -> tuple[Job, dict[str, Any], str | None]:
