@@ -1,9 +1,9 @@
 """The one file of a model of the reader's own: written and read a piece at a time, each piece checked.
 
-Layout (little endian): ``nlhf``, version (1 byte), three bytes of 0; the pieces, each a compressed model of its
-own (`neurolab.compressed`: some rows of a matrix, or all vectors), so that no more than one is ever in memory;
-the index, deflated JSON (config.json, the tokenizer's files, and for each tensor its shape and its pieces);
-the tail: where the index begins (8), the bytes of the file (8), a BLAKE2b of everything before it (8).
+Layout (little endian): ``nlhf``, version (1 byte), three bytes of 0; the pieces, each a compressed model of
+its own (`neurolab.compressed`: some rows of a matrix, or all vectors), so that no more than one is ever in
+memory; the index, deflated JSON (config.json, the tokenizer's files, and for each tensor its shape and its
+pieces); the tail: where the index begins (8), the bytes of the file (8), a BLAKE2b of all before it (8).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import torch
 from torch import Tensor
@@ -238,7 +238,7 @@ def _index(data: bytes, end: int) -> dict[str, Any]:
     return index
 
 
-def _whole(values: Any) -> bool:
+def _whole(values: Any) -> TypeGuard[list[int]]:
     """Whether this is a list of whole numbers from 0 to 2^48."""
     return isinstance(values, list) and all(type(v) is int and 0 <= v <= 1 << 48 for v in values)
 

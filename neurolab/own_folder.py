@@ -137,7 +137,8 @@ def read(path: Path) -> Folder:
     """
     config = _json(path / CONFIG)
     known = family(config, str(path))
-    entries, skipped = {}, []
+    entries: dict[str, Entry] = {}
+    skipped: list[str] = []
     for file in _files(path):
         for name, shape, dtype in _listed(file):
             if known.made(name):

@@ -1,8 +1,8 @@
 """GPTQ for large matrices: `neurolab.gptq` in blocks of columns, so that most of the work is matrix products.
 
 Chapter 4's version changes all later columns after each single one: the whole matrix passes through the
-processor once a column. Here the columns of a block make up for each other at once, and what a block as a whole
-owes the columns behind it is paid in one product. The codes are the same but for rounding.
+processor once a column. Here the columns of a block make up for each other at once, and what a block as a
+whole owes the columns behind it is paid in one product. The codes are the same but for rounding.
 
 Source: Frantar et al., GPTQ: Accurate post-training quantization for generative pre-trained transformers,
 ICLR 2023 (algorithm 1, with its lazy blocks). Shapes: R outputs, C inputs.

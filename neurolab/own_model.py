@@ -201,7 +201,7 @@ def _through(folder: Folder, maker: Maker, ids: tuple[Tensor, Tensor], tick: Tic
         for bare, name in inside.items():
             stack.put(bare, folder.tensor(name))
         exact = stack.run(i, exact)
-        for bare, name in inside.items():
+        for name in inside.values():
             if folder.entries[name].kind == "vector":
                 settle(name)
         for stage in family.stages:

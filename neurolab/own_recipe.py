@@ -122,7 +122,7 @@ class Maker:
 
 
 def rounded(W: Tensor, bits: int, group: int = 0) -> Coded:
-    """W (R, C) rounded to the nearest codes, some rows at a time: the steps are those of least squared error."""
+    """W (R, C) rounded to the nearest codes, some rows at a time, with steps of least squared error."""
     check_bits(bits)
     q = torch.empty(W.shape, dtype=torch.int16)
     low, high = code_range(bits)
