@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from neurolab import own_folder, own_model
-from neurolab.export.peak import REFS, _kilobytes, here
+from neurolab.export.peak import REFS, kilobytes, here
 
 
 def measure(model: Path, out: Path, precision: str, *, threads: int = 1) -> dict[str, Any]:
     """Compress the folder `model` to `out` in a process of its own: the report, and its peak of memory.
 
-    Added to `own_model.compress`'s report: peak_bytes above what the process had before, peak_over_model (over
-    the bytes of the model as float32) and largest_layer_ratio, how many times the largest layer was needed
+    Added to `own_model.compress`'s report: peak_bytes above what the process had before, peak_over_model
+    (over the bytes of the model as float32) and largest_layer_ratio, how many times the largest layer was needed
     beside the whole model: (peak - model) / largest tensor, below 0 where the peak is below the model.
     RuntimeError on a system that does not tell, or if the process fails.
     """
@@ -63,10 +63,10 @@ def child(model: str, out: str, precision: str, small: str, threads: str) -> dic
     with tempfile.TemporaryDirectory() as room:
         own_model.compress(small, Path(room) / "small.nlab", precision=precision)
     gc.collect()
-    before = _kilobytes("VmRSS")
+    before = kilobytes("VmRSS")
     REFS.write_text("5")
     found = own_model.compress(model, Path(out), precision=precision)
-    peak = _kilobytes("VmHWM") - before
+    peak = kilobytes("VmHWM") - before
     return found | ratios(peak, found["float_bytes"], found["largest_layer_bytes"])
 
 

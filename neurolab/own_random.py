@@ -39,8 +39,10 @@ def config(family: str, size: str = "small") -> Any:
         given = {"n_embd": n["width"], "n_layer": n["layers"], "n_head": n["heads"], "n_inner": n["hidden"],
                  "n_positions": n["context"]}  # fmt: skip
     else:
-        given = {"hidden_size": n["width"], "num_hidden_layers": n["layers"],
-                 "num_attention_heads": n["heads"], "intermediate_size": n["hidden"], "max_position_embeddings": n["context"]}  # fmt: skip
+        given = {
+            "hidden_size": n["width"], "num_hidden_layers": n["layers"], "num_attention_heads": n["heads"],
+            "intermediate_size": n["hidden"], "max_position_embeddings": n["context"],
+        }  # fmt: skip
     if family in ("llama", "mistral"):
         given["num_key_value_heads"] = n["heads"] // 2
     room = transformers("a random model")
