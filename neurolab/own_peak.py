@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from neurolab import own_folder, own_model
-from neurolab.export.peak import REFS, kilobytes, here
+from neurolab.export.peak import REFS, here, kilobytes
 
 
 def measure(model: Path, out: Path, precision: str, *, threads: int = 1) -> dict[str, Any]:
     """Compress the folder `model` to `out` in a process of its own: the report, and its peak of memory.
 
     Added to `own_model.compress`'s report: peak_bytes above what the process had before, peak_over_model
-    (over the bytes of the model as float32) and largest_layer_ratio, how many times the largest layer was needed
-    beside the whole model: (peak - model) / largest tensor, below 0 where the peak is below the model.
+    (over the bytes of the model as float32) and largest_layer_ratio, how many times the largest layer was
+    needed beside the whole model: (peak - model) / largest tensor, below 0 for a peak below the model.
     RuntimeError on a system that does not tell, or if the process fails.
     """
     from neurolab.own_random import make
