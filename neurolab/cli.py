@@ -275,6 +275,70 @@ def compress(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A folder with a Hugging Face model, or its name on the hub (with --download)."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--set", help="The test set, see --list.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="The model to compare it with, the float one say: a folder or a name.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder with the set's files: JSON lines, Parquet, CSV.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch from the Hugging Face hub what is not a folder here.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first questions. [default: all]")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Another part of the set. [default: that with right answers]")
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Also write all answers into this new file, as JSON lines.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Only list the sets.")] = False,
+) -> None:
+    """Ask a model of your own the questions of GLUE, SQuAD or a Thai set, and another one the same.
+
+    The rows are appended to your own measurements. Nothing is fetched without --download.
+    """
+    from rich.console import Console
+
+    from neurolab import evaluating, measurements
+
+    if listed:
+        Console().print(evaluating.listing())
+        return
+    if model is None or name is None:
+        raise ValueError("a model and a --set are needed; `neurolab evaluate --list` names the sets")
+    if save is not None and save.exists():
+        raise ValueError(f"{save} is there already; nothing is written over: name another file")
+    with _stdout_as_stderr():
+        found = evaluating.run(
+            model,
+            name,
+            against=against,
+            data=data,
+            download=download,
+            limit=limit,
+            split=part,
+            say=_say,
+        )
+        rows = found.rows(f"neurolab evaluate {model} --set {name}")
+    for path in measurements.append(rows):
+        _say(f"rows appended to {path}")
+    if save is not None:
+        found.save(save)
+    if as_json:
+        print(json.dumps({row.setting["model"]: row.figures for row in rows}, ensure_ascii=False))
+        return
+    Console().print(found.table())
+    Console().print(found.side_by_side())
+
+
+@app.command()
 def decompress(
     file: Annotated[Path, typer.Argument(help="What `neurolab compress` wrote.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],

@@ -3,6 +3,7 @@
 import math
 import unicodedata
 
+import numpy as np
 import pytest
 
 from neurolab import label_rules, squad_rules
@@ -98,6 +99,26 @@ def test_pearson_and_spearman_by_their_definitions():
     x, y = [-3, -2, -1, 6], [-1.5, -0.5, 1.5, 0.5]
     wanted = sum(a * b for a, b in zip(x, y, strict=True)) / math.sqrt(50 * 5)
     assert found["pearson"] == pytest.approx(wanted)
+
+
+def test_the_scores_are_those_of_the_libraries():
+    from scipy import stats
+    from sklearn import metrics
+
+    chance = np.random.default_rng(0)
+    for n in (10, 200):
+        a, b = chance.integers(0, 2, (2, n))
+        found = label_rules.score(a, b, ("matthews", "f1", "accuracy"))
+        assert found["matthews"] == pytest.approx(metrics.matthews_corrcoef(b, a), abs=1e-12)
+        assert found["f1"] == pytest.approx(metrics.f1_score(b, a), abs=1e-12)
+        assert found["accuracy"] == metrics.accuracy_score(b, a)
+        a, b = chance.integers(0, 4, (2, n))
+        macro = label_rules.score(a, b, ("f1_macro",))["f1_macro"]
+        assert macro == pytest.approx(metrics.f1_score(b, a, average="macro"), abs=1e-12)
+        a, b = chance.normal(size=n), chance.integers(0, 6, n)  # ties
+        found = label_rules.score(a, b, ("pearson", "spearman"))
+        assert found["pearson"] == pytest.approx(stats.pearsonr(a, b).statistic, abs=1e-12)
+        assert found["spearman"] == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-12)
 
 
 def test_macro_f1_is_the_mean_over_labels():
