@@ -4,8 +4,8 @@ Linux shows Intel's and AMD's RAPL counters as files: /sys/class/powercap/intel-
 microjoules of a processor package and begins again at max_energy_range_uj. They count the whole package,
 everything that runs on it, so what it takes while idle is measured before and subtracted, and the ratio of
 two networks is worth more than the joules. Since a side channel was found in them (Lipp et al., 2021), only
-root may read them on most systems. With the extra `counters` (the library zeus) the counters of NVIDIA, AMD
-and Apple graphics and processors are read, too.
+root may read them on most systems. With the extra `counters` (the library zeus) the counters of NVIDIA's and
+AMD's graphics processors are read, too.
 
 Virtual machines, containers and phones mostly show none of these: `why_not` says what is missing. Figures
 from here are measured and stand in columns of their own, never beside those of a model (`energy`) or of a
@@ -102,20 +102,25 @@ def hwmon(root: Path = SYS) -> list[Counter]:
 
 
 def through_zeus() -> list[Counter]:
-    """Graphics processors, through the library zeus (extra `counters`); none where it is not installed."""
+    """Graphics processors that count, through the library zeus (extra `counters`); none without it."""
     if importlib.util.find_spec("zeus") is None:
         return []
-    from zeus.device import get_gpus
+    from zeus import device
     from zeus.device.exception import ZeusBaseGPUError
 
     try:
-        gpus = get_gpus()
-        return [
-            Counter(f"gpu-{i}", lambda i=i: gpus.get_total_energy_consumption(i) / 1e3)  # type: ignore[misc]
-            for i in range(len(gpus))
-        ]
+        gpus = device.get_gpus()
     except ZeusBaseGPUError:
         return []
+    made = []
+    for i in range(len(gpus)):
+        one = Counter(f"gpu-{i}", lambda i=i: gpus.get_total_energy_consumption(i) / 1e3)  # type: ignore[misc]
+        try:
+            one.read()
+        except ZeusBaseGPUError:  # an older one, without a counter
+            continue
+        made.append(one)
+    return made
 
 
 def found(root: Path = SYS) -> list[Counter]:

@@ -31,7 +31,8 @@ def pinned() -> dict[str, str]:
     return {canonicalize_name(name): pin for name, pin in PINS.items()}
 
 
-BIG = ("coreml", "executorch", "openvino", "sets")  # extras that make and CI install apart: tests/extras
+# Extras that make and CI install apart: tests/extras.
+BIG = ("coreml", "counters", "executorch", "openvino", "sets")
 
 
 def wanted(*left_out: str) -> list[Requirement]:

@@ -229,16 +229,14 @@ def counter(name: str, tokens: int = TOKENS) -> dict[str, Any]:
     """Figures of headline.counter: by this machine's counters, idle subtracted."""
     helper = running(FLOAT).network
     asked = headline.encoded(helper.tokenizer, headline.prompts(helper.tokenizer, tokens))
-    found = {}
-    for one in dict.fromkeys((name, FLOAT)):
-        there = running(one)
-        found[one] = energy_counters.per_token(
-            lambda there=there: headline_speed.timed(there, asked)[1]  # type: ignore[misc]
-        )
-    more = {} if name == FLOAT else {"ratio_vs_fp32": found[FLOAT]["joules_per_token"]}
-    mine = dict(found[name])
-    if more:
-        mine["ratio_vs_fp32"] = more["ratio_vs_fp32"] / mine["joules_per_token"]
+
+    def run(there: Opened) -> int:
+        return headline_speed.timed(there, asked)[1]
+
+    found = {one: energy_counters.per_token(partial(run, running(one))) for one in (name, FLOAT)}
+    mine = found[name]
+    if name != FLOAT:
+        mine["ratio_vs_fp32"] = found[FLOAT]["joules_per_token"] / mine["joules_per_token"]
     return mine
 
 
@@ -270,7 +268,7 @@ def jobs() -> list[Job]:
                     make = partial(spread, what, name, runs, tokens, threads)
                     chosen.append(Job("headline.spread", setting, make, 0.1, 8))
     for name in (FLOAT, RIVAL):
-        wanted = [("throughput", batch, {}) for batch in BATCHES]
+        wanted: list[tuple[str, int, dict[str, int]]] = [("throughput", batch, {}) for batch in BATCHES]
         wanted += [("kv_cache", batch, {}) for batch in KV_BATCHES]
         wanted += [("prefix_cache", 1, {"entries": entries}) for entries in ENTRIES]
         for what, batch, more in wanted:
