@@ -106,7 +106,9 @@ def _rest(cell: Decision) -> str:
 
 
 def _needs(cell: Decision) -> str:
-    return f"To settle it: {cell.needs}." if cell.needs else ""
+    if not cell.needs:
+        return ""
+    return f"{'To be sure' if cell.choice else 'To settle it'}: {cell.needs}."
 
 
 def _html(cell: Decision) -> str:

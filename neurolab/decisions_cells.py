@@ -20,6 +20,7 @@ from neurolab.decisions_found import (
     on_phones,
     smallest,
     steps_to_rest,
+    whole_runs,
 )
 from neurolab.measurements import Measurement
 
@@ -108,6 +109,10 @@ def laptop_latency(rows: Rows) -> Decision:
     found = fastest(rows)
     if found is None:
         return _open("laptop", "latency", None, "rows of `neurolab sweep export` from a laptop")
+    runs = whole_runs(rows)
+    if runs is not None:
+        said = f"{found.why} {runs.why[:1].upper()}{runs.why[1:]}"
+        found = replace(found, why=said, rows=found.rows + runs.rows)
     return _settled(
         "laptop",
         "latency",

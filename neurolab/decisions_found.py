@@ -131,6 +131,21 @@ def _machines(rows: Iterable[Measurement]) -> str:
     return " and ".join(sorted({str(row.provenance.get("processor", "unknown machine")) for row in rows}))
 
 
+def whole_runs(rows: Rows) -> Found | None:
+    """The variant that gains most over floats of its own runtime in whole runs of many questions
+    (headline.latency)."""
+    read = named(rows, "headline.latency", "ratio_vs_fp32")
+    able = groups((r for r in read if r.setting.get("model") not in ("fp32", "float")), "model", "runtime")
+    if not able:
+        return None
+    best = max(able, key=lambda key: median(able[key], "ratio_vs_fp32"))
+    model, runtime = best
+    ratio = median(able[best], "ratio_vs_fp32")
+    name = f"{NAMES.get(model, model)} in {RUNTIMES.get(runtime, runtime)}"
+    why = f"over whole runs {name} takes {ratio:.2f} times less time per token than floats there."
+    return Found(name, ratio, "x vs floats", why, tuple(able[best]))
+
+
 def on_phones(rows: Rows) -> Found | None:
     """The model with the least time per token on each phone that somebody measured (phone.latency)."""
     read = named(rows, "phone.latency", "p50_ms")
