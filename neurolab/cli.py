@@ -200,7 +200,7 @@ def bench(
 
 @app.command()
 def sweep(
-    name: Annotated[str, typer.Argument(help="The sweep: `compression` or `sparsity`.")],
+    name: Annotated[str, typer.Argument(help="The sweep, for instance `tradeoff` or `compression`.")],
     only: Annotated[
         list[str] | None,
         typer.Option(help="Only rows of this name (may be given more than once). [default: all]"),
@@ -211,6 +211,13 @@ def sweep(
         bool, typer.Option("--ship", help="Keep the rows with the course's own (data/measurements).")
     ] = False,
     show: Annotated[bool, typer.Option("--show", help="Only list the rows, and which are missing.")] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="Work on a Dask cluster: its scheduler's address (tcp://host:8786), or `local` for one of "
+            "--parallel processes here. Needs the extra cluster. [default: processes of this machine]"
+        ),
+    ] = None,
 ) -> None:
     """Make all rows of a sweep that are not there yet: each is kept as soon as it is done.
 
@@ -228,7 +235,14 @@ def sweep(
             print(f"{state:8} {job.minutes:5.1f} min  {job.name} {json.dumps(job.setting)}")
         return
     with _stdout_as_stderr():
-        made = room.run(wanted, parallel=parallel, store=store, again=again, command=f"neurolab sweep {name}")
+        made = room.run(
+            wanted,
+            parallel=parallel,
+            store=store,
+            again=again,
+            command=f"neurolab sweep {name}",
+            cluster=cluster,
+        )
     _say(f"{len(made)} rows made, kept in {store}")
 
 
