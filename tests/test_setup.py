@@ -32,7 +32,7 @@ def pinned() -> dict[str, str]:
 
 
 # Extras that make and CI install apart: tests/extras.
-BIG = ("coreml", "counters", "executorch", "openvino", "sets")
+BIG = ("cluster", "coreml", "counters", "executorch", "openvino", "sets")
 
 
 def wanted(*left_out: str) -> list[Requirement]:

@@ -1,5 +1,6 @@
 """A sweep makes each row once, keeps it at once, and goes on where it stopped."""
 
+import sys
 from functools import partial
 
 import pytest
@@ -72,3 +73,10 @@ def test_what_there_is_not_is_named(tmp_path):
         sweep.jobs("compression", ["compression.nothing"])
     with pytest.raises(ValueError, match="parallel 0"):
         sweep.run([], parallel=0, store=tmp_path)
+
+
+def test_a_cluster_without_its_extra_is_named(tmp_path, log, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ValueError, match=r"--cluster needs the extra \[cluster\]: .* -e '\.\[cluster\]'"):
+        sweep.run(jobs(log, 1), store=tmp_path, progress=False, cluster="local")
+    assert not log.exists()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("openvino", "executorch", "coreml", "sets", "counters")
+EXTRAS = ("openvino", "executorch", "coreml", "sets", "counters", "cluster")
 
 
 def installs(extra: str, tries: int = 2) -> bool:
