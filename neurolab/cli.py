@@ -249,9 +249,10 @@ def sweep(
 @app.command()
 def compress(
     model: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            help="A folder with an assistant, or a safetensors file of your own. [default: the assistant]"
+            help="A folder with an assistant, a safetensors file, or a Hugging Face Transformer: its folder, "
+            "or its name on the hub. [default: the assistant]"
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("compressed.nlab"),
@@ -265,6 +266,15 @@ def compress(
     score: Annotated[
         bool, typer.Option("--score", help="Also ask both assistants the held-out questions: a minute or so.")
     ] = False,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            help="A Transformer's: the text to fit 4 bits to and compare on. [default: random tokens]"
+        ),
+    ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx/--no-onnx", help="A Transformer's: also write an int8 ONNX, and time it.")
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of a table.")
     ] = False,
@@ -272,20 +282,31 @@ def compress(
 ) -> None:
     """Round a model's matrices to few bits and write it as one file, as small as its entropy.
 
-    A step a row, no training: the plain recipe of chapters 4 and 5. `neurolab decompress` reads the file.
+    A step a row, no training: the plain recipe of chapters 4 and 5. A Hugging Face Transformer goes layer by
+    layer, at 8 bits or, by GPTQ, at 4, with an int8 ONNX beside. `neurolab decompress` reads the file.
     """
-    from neurolab import compressing
+    from neurolab import compressing, own_command
 
     with _stdout_as_stderr():
-        found = compressing.make(
-            model, out, bits=bits, sparsity=sparsity, coder=coder, score=score, force=force, say=_say
-        )
+        if own_command.is_own(model):
+            if score:
+                raise ValueError("--score: only the assistant has questions; `neurolab evaluate` has others")
+            found = own_command.compress(
+                str(model), out, bits=bits, sparsity=sparsity, coder=coder, text=text, onnx=onnx, force=force
+            )
+            drawn = own_command.table(found)
+        else:
+            place = None if model is None else Path(model)
+            found = compressing.make(
+                place, out, bits=bits, sparsity=sparsity, coder=coder, score=score, force=force, say=_say
+            )
+            drawn = compressing.table(found)
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
         return
     from rich.console import Console
 
-    Console().print(compressing.table(found))
+    Console().print(drawn)
 
 
 @app.command()
@@ -358,10 +379,11 @@ def decompress(
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
-    """Unpack a compressed file: model.safetensors, its card, and its tokenizer if it has one."""
-    from neurolab import compressing
+    """Unpack a compressed file: model.safetensors, card or config.json, and the tokenizer if it has one."""
+    from neurolab import compressing, own_command
 
-    compressing.unpack(file, out, force=force)
+    if not own_command.decompress(file, out, force=force):
+        compressing.unpack(file, out, force=force)
     _say(f"The model lies in {out}.")
 
 
