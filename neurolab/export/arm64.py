@@ -1,14 +1,16 @@
 """Another processor: an export run on arm64, which this machine only plays (QEMU's user-mode emulation).
 
-Every instruction of an arm64 Python, of NumPy and of ONNX Runtime is carried out by QEMU: answers come from
-arm64's own kernels; time says nothing. Two traps, both found here: ONNX Runtime picks its kernels by what the
-processor says it can, and some of the newest need more than QEMU plays right, so name the core (`CORES`;
-"max", QEMU's default, gives wrong 8-bit sums); and ONNX Runtime 1.31 stops on import, VERSION does not.
+Every instruction of an arm64 Python, of NumPy, of ONNX Runtime or of LiteRT is carried out by QEMU: answers
+come from arm64's own kernels; time says nothing. Two traps, both found here: ONNX Runtime picks its kernels
+by what the processor says it can, and some of the newest need more than QEMU plays right, so name the core
+(`CORES`; "max", QEMU's default, gives wrong 8-bit sums); and the newest of both runtimes stop there on import
+or as they load a file, VERSION and LITERT do not.
 
 `prepare` makes the folder: Debian's arm64 Python and libraries, unpacked and not installed, and packages from
 the Python index. It needs Debian or Ubuntu with qemu-user-static, and the network, once.
 
-Sources: Debian packages qemu-user-static 7.2 and python3.11; ONNX Runtime's aarch64 packages on PyPI.
+Sources: Debian packages qemu-user-static 7.2 and python3.11; ONNX Runtime's and LiteRT's aarch64 packages on
+PyPI.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from neurolab.export.decoder import Step, generate
+from neurolab.export import litert
+from neurolab.export.decoder import Step, empty_cache, generate
+from neurolab.export.fixed import growing
 from neurolab.export.folder import Exported
 from neurolab.paths import ROOT
 from neurolab.tokens import END_ID, decode, encode_question
@@ -36,12 +40,15 @@ QEMU = "qemu-aarch64-static"
 CORES = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "max")
 VERSION = "1.24.4"
 """Of ONNX Runtime, on the played processor."""
+LITERT = "2.0.3"
+"""Of LiteRT there."""
 WHEELS = (
     f"onnxruntime=={VERSION}",
     "numpy==2.4.6",
     "flatbuffers==25.12.19",
     "protobuf==7.36.2",
     "packaging==26.3",
+    f"ai-edge-litert=={LITERT}",
 )
 DEBIAN = ("python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgomp1")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
@@ -51,7 +58,9 @@ LIMIT = 64
 def missing(home: Path = HOME) -> list[str]:
     """What is lacking for `run`, in words: QEMU, or the folder that `prepare` makes."""
     lacking = [] if shutil.which(QEMU) else [f"{QEMU} (Debian and Ubuntu: apt install qemu-user-static)"]
-    if not (home / "root/usr/bin/python3.11").is_file() or not (home / "site/onnxruntime").is_dir():
+    if not (home / "root/usr/bin/python3.11").is_file() or any(
+        not (home / "site" / name).is_dir() for name in ("onnxruntime", "ai_edge_litert")
+    ):
         lacking.append(f"{home} (made by: python -m neurolab.export.arm64)")
     return lacking
 
@@ -111,25 +120,50 @@ def task(exported: Exported, questions: Sequence[str]) -> dict[str, Any]:
 def run(exported: Exported, questions: Sequence[str], core: str, home: Path = HOME) -> dict[str, Any]:
     """The worker's result on the played core: tokens, logits behind each prompt, machine, runtime.
 
-    ValueError for an export that ONNX Runtime does not read, or a core that is none of CORES; RuntimeError
-    that says what to install if something is missing, and if the worker fails.
+    ValueError for an export that neither ONNX Runtime nor LiteRT reads, or a core that is none of CORES;
+    RuntimeError that says what to install if something is missing, and if the worker fails.
     """
     if core not in CORES:
         raise ValueError(f"core {core!r}: must be one of {', '.join(CORES)}")
-    models = [name for name in exported.files if name.endswith((".ort", ".onnx"))]
+    models = [name for name in exported.files if name.endswith((".ort", ".onnx", ".tflite"))]
     if len(models) != 1:
-        raise ValueError(f"{exported.folder}: runtime {exported.runtime}; arm64 runs onnx and ort exports")
+        raise ValueError(
+            f"{exported.folder}: runtime {exported.runtime}; arm64 runs onnx, ort and litert exports"
+        )
     if lacking := missing(home):
         raise RuntimeError(f"arm64 emulation needs {' and '.join(lacking)}")
+    environment = {"PYTHONPATH": str(home / "site"), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
+    python = [QEMU, "-cpu", core, "-L", str(home / "root"), str(home / "root/usr/bin/python3.11"), "-s"]
+    if models[0] == litert.FILE:
+        served = litert.Served(exported.folder / litert.FILE, python, environment)
+        return _step_by_step(growing(served, exported.config, tokens=1), exported, questions)
     with tempfile.TemporaryDirectory() as room:
         asked, told = Path(room) / "task.json", Path(room) / "result.json"
         asked.write_text(json.dumps(task(exported, questions)), encoding="utf-8")
         worker = Path(__file__).with_name("arm64_worker.py")
-        python = home / "root/usr/bin/python3.11"
-        command = [QEMU, "-cpu", core, "-L", str(home / "root"), str(python), "-s", str(worker)]
-        environment = {"PYTHONPATH": str(home / "site"), "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"}
-        _call([*command, str(exported.folder / models[0]), str(asked), str(told)], env=environment)
+        _call(
+            [*python, str(worker), str(exported.folder / models[0]), str(asked), str(told)], env=environment
+        )
         return dict(json.loads(told.read_text(encoding="utf-8")))
+
+
+def _step_by_step(step: Step, exported: Exported, questions: Sequence[str]) -> dict[str, Any]:
+    """What the worker would tell, of a runtime that answers a call at a time."""
+    tokenizer, config = exported.tokenizer(), exported.config
+    tokens: list[list[int]] = []
+    logits: list[list[float]] = []
+    for question in questions:
+        heard: list[np.ndarray] = []
+
+        def noted(ids: np.ndarray, cache: np.ndarray, heard: list[np.ndarray] = heard) -> Any:
+            made = step(ids, cache)
+            heard.append(made[0][0])
+            return made
+
+        prompt = np.array([encode_question(tokenizer, question)], np.int64)
+        tokens.append(generate(noted, config, prompt, LIMIT)[0].tolist())
+        logits.append(heard[0].tolist())
+    return {"tokens": tokens, "logits": logits, "machine": "aarch64", "runtime": LITERT}
 
 
 def beside(
@@ -139,8 +173,6 @@ def beside(
 
     largest_difference: of the logits behind the prompts.  equal_answers_percent: the same text (0 to 100).
     """
-    from neurolab.export.decoder import empty_cache
-
     tokenizer, config = exported.tokenizer(), exported.config
     most, equal = 0.0, 0
     for q, tokens, logits in zip(questions, result["tokens"], result["logits"], strict=True):

@@ -86,12 +86,12 @@ def export(decoder: Decoder, folder: Path, precision: str) -> dict[str, Any]:
 
 
 class Served:
-    """A .tflite file, run by a process in LiteRT's environment: a fixed step."""
+    """A .tflite file, run by a process: a fixed step. python: the command of a Python that has LiteRT."""
 
-    def __init__(self, model: Path, chosen: Path) -> None:
-        command = [str(chosen), str(WORKER), "serve", str(model)]
+    def __init__(self, model: Path, python: list[str], env: dict[str, str] | None = None) -> None:
+        command = [*python, str(WORKER), "serve", str(model)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env
         )
         self._end = weakref.finalize(self, _stop, self.process)
 
@@ -137,4 +137,4 @@ def open(folder: Path) -> Step:
     import json
 
     config = Config(**json.loads((folder / CONFIG).read_text(encoding="utf-8"))["config"])
-    return growing(Served(folder / FILE, environment()), config, tokens=1)
+    return growing(Served(folder / FILE, [str(environment())]), config, tokens=1)
