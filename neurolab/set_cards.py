@@ -62,7 +62,7 @@ def _glue(
         task=task,
         texts=tuple(texts.split()),
         metrics=metrics,
-        licence="each task under its source's own",
+        licence="its source's own",
         cite="wang2019glue",
         prompt=prompt,
         labels=tuple(labels.split()),

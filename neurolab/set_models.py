@@ -106,6 +106,13 @@ def longest(network: Any, tokenizer: Any, most: int) -> int:
     return min(most, positions, tokenizer.model_max_length)
 
 
+def _finite(logits: torch.Tensor) -> torch.Tensor:
+    """The logits, if they are numbers: a network broken on its way is no network that answers badly."""
+    if not bool(torch.isfinite(logits).all()):
+        raise ValueError("the model's outputs are no finite numbers: its weights are damaged, or overflow")
+    return logits
+
+
 class _Model:
     """What all heads share. tokenizer: a fast one."""
 
@@ -143,7 +150,7 @@ class Classifier(_Model):
             inputs = self.tokenizer(
                 *texts, truncation=True, max_length=self.most, padding=True, return_tensors="pt"
             )
-            logits = self.network(**inputs).logits  # (B, labels)
+            logits = _finite(self.network(**inputs).logits)  # (B, labels)
             if self.order is None:
                 found += logits[:, 0].tolist()
             else:
@@ -174,7 +181,7 @@ class Reader(_Model):
         best: list[tuple[float, str]] = [(-np.inf, "")] * len(examples)
         for part in self._batches(range(len(whose))):
             out = self.network(**{key: value[list(part)] for key, value in inputs.items()})
-            for i, starts, ends in zip(part, out.start_logits, out.end_logits, strict=True):
+            for i, starts, ends in zip(part, _finite(out.start_logits), _finite(out.end_logits), strict=True):
                 inside = torch.tensor([s == 1 for s in inputs.sequence_ids(i)])
                 score, first, last = span(starts, ends, inside)
                 if score > best[whose[i]][0]:
@@ -235,7 +242,7 @@ class Writer(_Model):
         sums = []
         for part in self._batches(list(zip(rows, lengths, strict=True))):
             inputs = self._padded([row for row, _ in part])
-            logs = self.network(**inputs).logits.log_softmax(-1)  # (B, n, V)
+            logs = _finite(self.network(**inputs).logits).log_softmax(-1)  # (B, n, V)
             for (row, n), log in zip(part, logs, strict=True):
                 at = torch.arange(len(row) - n, len(row))
                 sums.append(log[at - 1, torch.tensor(row)[at]].sum())
