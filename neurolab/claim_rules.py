@@ -98,22 +98,18 @@ class Test:
 
     def limit(self) -> str:
         """What is asked of the value: '\u2265 3.6 x'."""
-        unit = f" {self.figure.unit}" if self.figure.unit else ""
-        if self.compare == "between":
-            return f"{self.than[0]:g} to {self.than[1]:g}{unit}"
-        return f"{_SIGNS.get(self.compare, self.compare)} {self.than:g}{unit}"
+        return f"{self._bounds()} {self.figure.unit}".rstrip()
 
     def words(self, value: float) -> str:
         """About, value and what was asked, for the ledger's `why`."""
         unit = f" {self.figure.unit}" if self.figure.unit else ""
-        asked = (
-            f"{self.than[0]:g} to {self.than[1]:g}"
-            if self.compare == "between"
-            else f"{self.compare} {self.than:g}"
-        )
-        return (
-            f"{self.figure.about}: {value:.3g}{unit} (asked {asked}: {'yes' if self.holds(value) else 'no'})"
-        )
+        asked = f"asked {self._bounds()}: {'yes' if self.holds(value) else 'no'}"
+        return f"{self.figure.about}: {value:.3g}{unit} ({asked})"
+
+    def _bounds(self) -> str:
+        if self.compare == "between":
+            return f"{self.than[0]:g} to {self.than[1]:g}"
+        return f"{_SIGNS.get(self.compare, self.compare)} {self.than:g}"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,9 @@ STYLE = """<style>
 .neurolab-rows table{border-collapse:collapse;font-size:.85rem;margin:.4rem 0;width:auto}
 .neurolab-rows th,.neurolab-rows td{text-align:left!important;vertical-align:top;padding:.3rem .5rem;
  border-bottom:1px solid rgba(128,128,128,.35);background:transparent;color:inherit;line-height:1.4;
- white-space:normal;min-width:4.5rem;max-width:20rem;overflow-wrap:break-word}
+ white-space:normal;max-width:20rem;overflow-wrap:break-word}
+.neurolab-rows thead th{overflow-wrap:anywhere}.neurolab-rows td:first-child{min-width:12rem}
+.neurolab-rows td:last-child{min-width:3.5rem}.neurolab-rows .made td:last-child{min-width:9rem}
 .neurolab-rows small{display:block;font-size:.8rem}
 .neurolab-rows code{background:transparent;color:inherit;padding:0;border:0;white-space:normal;
  overflow-wrap:anywhere}
@@ -217,14 +219,14 @@ def _rows(proof: Proof) -> str:
         ]
         for row in proof.rows
     ]
-    return _table(heads, rows, f"{proof.id}: its rows")
+    return _table(heads, rows, f"{proof.id}: its rows", "wide made")
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], about: str, kind: str = "wide") -> str:
     head = "".join(f'<th scope="col">{escape(head, quote=False)}</th>' for head in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(about)}"><table>'
+        f'<div class="{kind}" role="region" tabindex="0" aria-label="{escape(about)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
