@@ -1,4 +1,4 @@
-"""Chapter 8's pictures: single calls, tails, races, intervals, costs, claims. They draw, and change nothing."""
+"""Chapter 8's pictures: calls, tails, races, intervals, costs, claims. They draw, and change nothing."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def baselines(result: Result) -> go.Figure:
     """One thing beside several rivals: rival (R,) names, times (R,) better, text (R,); 1 is a line."""
     figure = go.Figure(layout=layout(height=320, showlegend=False, margin={"l": 168}))
     figure.add_bar(
-        x=result["log"], y=list(result["rival"]), orientation="h", name="times better", text=list(result["text"]),
-        textposition="outside", cliponaxis=False, marker={"color": A},
+        x=result["log"], y=list(result["rival"]), orientation="h", name="times better",
+        text=list(result["text"]), textposition="outside", cliponaxis=False, marker={"color": A},
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, ticklabelstandoff=4)
     return figure.update_xaxes(
