@@ -21,7 +21,7 @@ from neurolab.paths import static
 DASH = "\u2013"
 STYLE = """<style>
 .neurolab-rows section{border-top:1px solid rgba(128,128,128,.45);padding:.6rem 0;scroll-margin-top:4rem}
-.neurolab-rows h3{margin:.2rem 0;font-size:1.1rem}.neurolab-rows p{margin:.3rem 0}
+.neurolab-rows h2,.neurolab-rows h3{margin:.2rem 0;font-size:1.1rem;border:0}.neurolab-rows p{margin:.3rem 0}
 .neurolab-rows .wide{overflow-x:auto;max-width:100%}
 .neurolab-rows table{border-collapse:collapse;font-size:.85rem;margin:.4rem 0;width:auto}
 .neurolab-rows th,.neurolab-rows td{text-align:left!important;vertical-align:top;padding:.3rem .5rem;
@@ -168,8 +168,9 @@ class Evidence:
 
     def _part(self, proof: Proof) -> str:
         several, word = len(self.proofs) > 1, proof.verdict.verdict
+        level = "h2" if several else "h3"
         head = (
-            f'<h3>{proof.id}: <span aria-hidden="true">{SIGNS[word]}</span> {word}</h3>'
+            f'<{level}>{proof.id}: <span aria-hidden="true">{SIGNS[word]}</span> {word}</{level}>'
             f"<p>{escape(proof.claim, quote=False)}</p>"
         )
         rows = f"<p>{_sentence(proof.verdict.why)}</p>"

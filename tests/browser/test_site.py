@@ -15,7 +15,8 @@ from neurolab import book, chapters
 from tests.browser.site import looks, open_page, results, served
 
 HERE = Path(__file__).parent
-PAGES = ["index", "ledger", "references", "search", *(f"chapters/{c.name}" for c in chapters.chapters())]
+CHAPTERS = [f"chapters/{c.name}" for c in chapters.chapters()]
+PAGES = ["index", "ledger", "ledger_rows", "references", "search", *CHAPTERS]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +92,7 @@ def move_every_control(page: Any) -> list[str]:
     return dead
 
 
-@pytest.mark.parametrize("name", ["index", *PAGES[4:]])
+@pytest.mark.parametrize("name", ["index", *CHAPTERS])
 def test_every_slider_changes_its_figure(name: str, address: str, watched: Any) -> None:
     found = watched(390, 844)
     page = open_page(found, f"{address}{name}.html")
