@@ -136,7 +136,10 @@ def _own_links(context: dict[str, Any], pages: set[str], body: str) -> str:
 
     def link(found: re.Match[str]) -> str:
         page, place = found["page"], found["place"] or ""
-        return f'href="{context["pathto"](page)}{place}"' if page in pages else ""
+        if page not in pages:
+            return ""
+        to = context["pathto"](page)  # "#" for the page itself
+        return f'href="{to.removesuffix("#") + place if place else to}"'
 
     return re.sub(r'href="book:(?P<page>[\w/]+)(?P<place>#[\w-]+)?"', link, body)
 

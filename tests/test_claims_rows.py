@@ -115,6 +115,10 @@ def test_the_book_makes_links_of_addresses_and_drops_those_without_a_page():
     body = '<a href="book:ledger_rows#rows-A6">r</a><a href="book:chapters/09_no#cell-A6">c</a><a href="x">'
     made = book_sphinx._own_links({"pathto": lambda page: f"../{page}.html"}, {"ledger_rows"}, body)
     assert made == '<a href="../ledger_rows.html#rows-A6">r</a><a >c</a><a href="x">'
+    here = book_sphinx._own_links(
+        {"pathto": lambda page: "#"}, {"chapters/04_x"}, 'href="book:chapters/04_x#cell-A6"'
+    )
+    assert here == 'href="#cell-A6"'
 
 
 def test_in_a_notebook_links_lead_to_the_chapters_file_and_rows_to_a_call():
