@@ -3,12 +3,12 @@
 What a chapter needs of it:
 
     explorer()               the figure with its sliders; in a notebook with a button that measures the chosen
-                             point on the reader's machine. In the book a Markdown line while there are no rows.
+                             point on the reader's machine. In the book a line of text while there are no rows
     front_table()            the points that no other beats, as a table (Markdown)
     best(points, what)       the cheapest point that loses at most so many points of exact match against 8
-                             bits, as a dict: T, bits, sparsity, exact_match (%), lost (points), file and energy
-                             (times better than 8 bits; energy None without its row); None: no such row. what:
-                             "file" or "energy"
+                             bits, as a dict: T, bits, sparsity, exact_match (%), lost (points), file and
+                             energy (times better than 8 bits; energy None without its row); None: there is
+                             no such row. what: "file" or "energy"
 
 Rows: tradeoff.point (measured), tradeoff.energy (simulated), tradeoff.latency; see `neurolab.tradeoff`.
 """
@@ -50,7 +50,7 @@ TIMES, POINTS = 5.0, 3.0
 WHAT = (
     "file", "products", "energy", "energy, DRAM", "additions", "energy ", "energy, DRAM ", "time",
 )  # fmt: skip
-"""The bars: the file; as numbers: products, energy; as spikes: additions, energy; the time where it is real."""
+"""The bars: the file; products and energy as numbers; additions and energy as spikes; real time."""
 TRAINED = {"ptq12": "chapter 4, not trained", "qat18": "trained, 18x", "qat28": "trained, 28x"}
 FIRST: Place = (16, 4, 0.3)
 
@@ -63,7 +63,7 @@ class Slider(Choice):
         return super().wire(name) | {"kind": "range"}
 
 
-def _percent(sparsity: float) -> int:
+def _percent(sparsity: Any) -> int:
     return round(100 * sparsity)
 
 
@@ -162,7 +162,8 @@ def _words(one: Point, behind: float | None, here: bool) -> str:
     text += f", {f['bits_per_answer_byte']:.3f} bits per answer byte; {f['bytes']:,} bytes, {one.file:.2f} "
     text += f"times smaller than with 8 bits; a token is {f['macs']:,.0f} products of numbers"
     if "synops" in f:
-        text += f", or {f['synops']:,.0f} additions by {f['spikes']:,.0f} spikes in {f['ticks_per_token']:,} ticks"
+        text += f", or {f['synops']:,.0f} additions by {f['spikes']:,.0f} spikes"
+        text += f" in {f['ticks_per_token']:,} ticks"
     costs = [f"as {way} {times(s)}" for way in ENERGY[::-1] if (s := saved(one, way)) is not None]
     if costs:
         text += f"; energy (simulated) {', '.join(costs)} than with 8 bits"
@@ -205,13 +206,13 @@ def explorer() -> Any:
         describe=lambda r: r["words"] + ".",
         gaps=("file x", "file y", "energy x", "energy y"),
         title="T, bits, zeros: what each saves and what it costs",
-        alt="Above, right answers over how many times smaller the file is than with 8 bits; in the middle, over "
-        "how many times less energy a token takes, as spikes and as numbers. Every point of the sweep is a dot, "
-        "those that no other beats are joined, dashed lines are the article's targets, and a diamond is the "
-        "point chosen. Below, bars of that point: file, operations, energy, time.",
-        caption="Dashed: five times less, at most three points lost. Can you bring both diamonds into the upper "
-        "right corner? Then put T on real: which of the three sliders buys the file, which one the energy, "
-        "and where do the blue dots end?",
+        alt="Above, right answers over how many times smaller the file is than with 8 bits; in the middle, "
+        "over how many times less energy a token takes, as spikes and as numbers. Every point of the sweep is "
+        "a dot, those that no other beats are joined, dashed lines are the article's targets, and a diamond is "
+        "the point chosen. Below, bars of that point: file, operations, energy, time.",
+        caption="Dashed: five times less, at most three points lost. Can you bring both diamonds into the "
+        "upper right corner? Then put T on real: which of the three sliders buys the file, which one the "
+        "energy, and where do the blue dots end?",
     )
     return widget if static() else with_button(widget, yours, found)
 
@@ -221,7 +222,7 @@ def _order(value: Any) -> float:
 
 
 def measured(place: Place, progress: Callable[[float], None] | None = None) -> Point:
-    """A point, measured on this machine now: its file made (or taken from an earlier time), then all asked."""
+    """A point, measured here now: its file made (or taken from an earlier time), then all asked."""
     say = progress or (lambda share: None)
     say(0.05)
     tradeoff.file(place[1], place[2])

@@ -22,8 +22,8 @@ WAYS = {"file": "file_ratio_vs_int8", "energy": "energy"}
 class Point:
     """A point of the rows.
 
-    right: right answers in %.  file: times smaller than the 8-bit file.  figures: those of `tradeoff.compute`.
-    energy: those of `tradeoff.energies` (simulated), {} where there is no row.
+    right: right answers in %.  file: times smaller than the 8-bit file.  figures: `tradeoff.compute`'s.
+    energy: `tradeoff.energies`' (simulated), {} where there is no row.
     """
 
     T: int | str
