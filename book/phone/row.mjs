@@ -22,9 +22,13 @@ export function guessForm() {
   return /Android/.test(agent) ? "tablet" : "computer";
 }
 
-/** Text as the schema allows it: no control characters or angle brackets, no blank at either end. */
+/**
+ * Text as the schema allows it: no control characters or angle brackets, no blank at either end. `most` counts
+ * characters, as the schema does, so that none is cut in half; a half that came in stands for nothing, and goes.
+ */
 export function clean(text, most = 80) {
-  const kept = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029<>]+/g, " ").replace(/ +/g, " ").slice(0, most);
+  const plain = text.replace(/\p{Surrogate}/gu, "").replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029<>]+/g, " ");
+  const kept = Array.from(plain.replace(/ +/g, " ")).slice(0, most).join("");
   return kept.replace(/^[\s\u0000-\u0020]+|[\s\u0000-\u0020]+$/g, "");
 }
 

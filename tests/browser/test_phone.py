@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from neurolab import assistant, facts, measurements_add
 from neurolab import browser as browsers
@@ -104,6 +105,28 @@ def test_every_question_has_pythons_tokens(host: tuple[Host, str], phone: Callab
         [coded, (assistant.FOLDER / assistant.TOKENIZER).read_text(encoding="utf-8")],
     )
     assert back == answers
+
+
+def test_a_devices_name_is_cut_between_characters(host: tuple[Host, str], phone: Callable[..., Any]) -> None:
+    names = {
+        "\U0001f600" * 90: "\U0001f600" * 80,  # 180 units of UTF-16, 90 characters
+        "x" * 79 + "\U0001f600\U0001f600": "x" * 79 + "\U0001f600",
+        "x" * 80 + "\U0001f600": "x" * 80,
+        "x" * 79 + " \U0001f600": "x" * 79,
+        "  a \u0007 <b>  c ": "a b c",
+        "โทรศัพท์" * 12: ("โทรศัพท์" * 12)[:80],
+    }
+    page = phone()
+    page.goto(f"{host[1]}models/models.json")
+    script = """async (names) => {
+        const { clean } = await import("/row.mjs");
+        return [...names.map((name) => clean(name)), clean("a\\ud83d"), clean("\\ude00b"), clean("\\ud83d")];
+    }"""
+    found = page.evaluate(script, list(names))
+    assert found == [*names.values(), "a", "b", ""]
+    form = measurements_add.schema()
+    device = {**form["$defs"]["text"], "$defs": form["$defs"]}
+    assert all(Draft202012Validator(device).is_valid(name) for name in found if name)
 
 
 def test_the_keyboard_is_enough(
