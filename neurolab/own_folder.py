@@ -77,7 +77,7 @@ class Folder:
         entry = self.entries[name]
         try:
             with safe_open(entry.file, framework="pt") as file:  # anew each time: its pages are given back
-                part = file.get_slice(name)[start:end]
+                part = file.get_slice(name)[start:end] if entry.shape else file.get_tensor(name)
                 found = part.to(torch.float32, copy=True)
         except (SafetensorError, OSError, RuntimeError) as error:
             raise ValueError(f"{entry.file}: truncated or changed while it was read ({error})") from error
@@ -88,6 +88,8 @@ class Folder:
     def tensor(self, name: str) -> Tensor:
         """The whole tensor, float32."""
         entry = self.entries[name]
+        if not entry.shape:
+            return self.rows(name, 0, 1)
         found = torch.empty(entry.shape)
         for start, end in slabs(entry.shape):
             found[start:end] = self.rows(name, start, end)
