@@ -48,7 +48,8 @@ NOT_YET = "*(not measured yet: `neurolab sweep tradeoff` does it)*"
 TIMES, POINTS = 5.0, 3.0
 """The article's targets: five times less memory and energy, at most three points worse."""
 WHAT = (
-    "file", "products", "energy", "energy, DRAM", "additions", "energy ", "energy, DRAM ", "time",
+    "file", "products", "numbers, energy", "numbers, DRAM", "additions", "spikes, energy", "spikes, DRAM",
+    "time",
 )  # fmt: skip
 """The bars: the file; products and energy as numbers; additions and energy as spikes; real time."""
 TRAINED = {"ptq12": "chapter 4, not trained", "qat18": "trained, 18x", "qat28": "trained, 28x"}
@@ -94,6 +95,7 @@ def _clouds(found: dict[Place, Point]) -> dict[str, Any]:
         shown[f"{name} x"] = np.array([saved(one, what) for one in best], float)
         shown[f"{name} y"] = np.array([one.right for one in best])
     shown |= _trained(found)
+    shown["widest"] = max(TIMES, *shown["all x"], *shown["trained x"])
     start = found[EIGHT].right if EIGHT in found else 100.0
     return shown | {
         "times": TIMES, "least": start - POINTS, "span": [min(0.1, *reach) / 1.2, max(10.0, *reach) * 1.2],
@@ -206,10 +208,10 @@ def explorer() -> Any:
         describe=lambda r: r["words"] + ".",
         gaps=("file x", "file y", "energy x", "energy y"),
         title="T, bits, zeros: what each saves and what it costs",
-        alt="Above, right answers over how many times smaller the file is than with 8 bits; in the middle, "
-        "over how many times less energy a token takes, as spikes and as numbers. Every point of the sweep is "
-        "a dot, those that no other beats are joined, dashed lines are the article's targets, and a diamond is "
-        "the point chosen. Below, bars of that point: file, operations, energy, time.",
+        alt="Above, right answers over how many times smaller the file is than with 8 bits; below it, "
+        "over how many times less energy a token takes, as spikes and as numbers. Every point of the sweep "
+        "is a dot, those that no other beats are joined, dashed lines are the article's targets, and a "
+        "diamond is the point chosen. At the bottom, bars of that point: file, operations, energy, time.",
         caption="Dashed: five times less, at most three points lost. Can you bring both diamonds into the "
         "upper right corner? Then put T on real: which of the three sliders buys the file, which one the "
         "energy, and where do the blue dots end?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log10
 from typing import Any
 
 import plotly.graph_objects as go
@@ -13,6 +14,7 @@ GREY = "#8A929C"
 FRONT, HERE, TARGET = COLOURS["green"], COLOURS["vermillion"], COLOURS["ink"]
 WAYS = {"spikes": COLOURS["blue"], "numbers": COLOURS["orange"]}
 TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20]
+SIZES = [1, 2, 3, 5, 10]
 TOP, MIDDLE, LOW = [0.72, 1.0], [0.385, 0.63], [0.0, 0.26]
 
 
@@ -21,7 +23,8 @@ def points(result: Result) -> go.Figure:
 
     "all x", "all y": every point's file and right answers (%); "spikes x", "spikes y", "numbers x", ...: its
     energy, times less than 8 bits; "front x", ...: those that no other beats; "trained x", "trained y",
-    "trained": other networks and their names. "file x", "file y", "energy x", "energy y": the chosen point.
+    "trained": other networks and their names; widest: the largest x of all these. "file x", "file y",
+    "energy x", "energy y": the chosen point.
     bar (W,), "bar text" (W,), what (W,). times, least: the article's targets.
     """
     figure = go.Figure(layout=layout(height=860, margin={"l": 112, "b": 48}))
@@ -39,7 +42,7 @@ def points(result: Result) -> go.Figure:
         figure.add_scatter(
             x=result[f"{what} x"], y=result[f"{what} y"], name="no other beats these", mode="lines+markers",
             xaxis=f"x{axis}", yaxis=f"y{axis}", showlegend=not axis, hoverinfo="skip",
-            line={"color": FRONT, "width": 2, "shape": "hv"}, marker={"size": 7, "color": FRONT},
+            line={"color": FRONT, "width": 2, "shape": "vh"}, marker={"size": 7, "color": FRONT},
         )  # fmt: skip
     figure.add_scatter(
         x=result["trained x"], y=result["trained y"], name="trained for it", mode="markers",
@@ -73,12 +76,12 @@ def points(result: Result) -> go.Figure:
     right = {"title_text": "right answers, %", "range": [-4, 104], "tickvals": [0, 20, 40, 60, 80, 100]}
     wide = {"type": "log", "tickvals": TICKS, "ticktext": [f"{t:g}" for t in TICKS]}
     return figure.update_layout(
-        xaxis={**wide, "range": [-0.05, 0.85], "anchor": "y", "tickvals": [1, 2, 3, 5],
-               "ticktext": ["1", "2", "3", "5"], "title_text": "file: times smaller than with 8 bits"},
+        xaxis={**wide, "range": _logs(0.85, result["widest"] * 1.15), "anchor": "y",
+               "tickvals": SIZES, "ticktext": [f"{t:g}" for t in SIZES], "title_text": "file: times smaller"},
         xaxis2={**wide, "range": _logs(low, high), "anchor": "y2",
-                "title_text": "energy (simulated): times less than with 8 bits"},
+                "title_text": "energy (simulated): times less"},
         xaxis3={**wide, "range": _logs(low / 2, high * 3), "anchor": "y3",
-                "title_text": "this point: times better than with 8 bits"},
+                "title_text": "times better than with 8 bits"},
         yaxis={**right, "domain": TOP, "anchor": "x"},
         yaxis2={**right, "domain": MIDDLE, "anchor": "x2"},
         yaxis3={"domain": LOW, "anchor": "x3", "autorange": "reversed", "type": "category",
@@ -87,8 +90,6 @@ def points(result: Result) -> go.Figure:
 
 
 def _logs(low: float, high: float) -> list[float]:
-    from math import log10
-
     return [log10(low), log10(high)]
 
 
