@@ -137,9 +137,8 @@ def _energy(device: str, rows: Rows, needs: str) -> Decision:
     if found is None:
         return _open(device, "energy", None, needs)
     why = f"{MODEL_ONLY}: {found.why}"
-    spiking = cheapest(rows, spiking=True)
-    if spiking is not None and spiking.unit == "x less than 8 bits":
-        why += f" Spiking needs an event-driven chip for its energy: by the same model {spiking.why}"
+    if cheapest(rows, spiking=True) is not None:
+        why += " What spiking would save takes an event-driven chip: see the last line."
     return _settled(device, "energy", found, why, needs)
 
 

@@ -14,6 +14,8 @@ from neurolab.measurements import Measurement
 
 LOSS = 1.0
 """Points of exact match that a choice may lose."""
+CLOSE = 0.9
+"""Share of the best speed from which on another choice is as good as the best."""
 BASELINES = ("int8", "float", "fp32")
 """Models that the others are compared with."""
 NAMES = {
@@ -123,7 +125,8 @@ def fastest(rows: Rows) -> Found | None:
         f"({_machines(able[best])})"
     )
     if others:
-        why += f"; next: {others[0]}, {speed[others[0]]:.1f} times"
+        close = speed[others[0]] >= CLOSE * speed[best]
+        why += f"; {'hardly behind' if close else 'next'}: {others[0]}, {speed[others[0]]:.1f} times"
     return Found(best, speed[best], "x vs PyTorch", f"{why}.", tuple(able[best]))
 
 
@@ -187,7 +190,7 @@ def in_browser(rows: Rows) -> Found | None:
 
 def cheapest(rows: Rows, spiking: bool) -> Found | None:
     """The variant with the least energy per token against 8 bits, by the model of operations and memory:
-    the best spiking one, or the best of the others (8 bits themselves where nothing is below them)."""
+    the best spiking one, if any, or the best of the others (8 bits themselves where nothing is below them)."""
     read = [
         row
         for row in named(rows, "headline.energy", "ratio_vs_int8")
@@ -208,7 +211,7 @@ def cheapest(rows: Rows, spiking: bool) -> Found | None:
             less = f"{ratio:.2f} times less" if ratio >= 1 else f"{1 / ratio:.2f} times more"
             why = f"{name} takes {less} energy per token than 8 bits{_skipping(best)}."
             return Found(name, ratio, "x less than 8 bits", why, (best,))
-    return _eight_bits(rows)
+    return None if spiking else _eight_bits(rows)
 
 
 def _skipping(row: Measurement) -> str:

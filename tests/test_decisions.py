@@ -105,7 +105,9 @@ def test_a_time_is_that_of_the_machine_of_the_rows_and_changes_with_them():
     cell = decisions.decide("laptop", "latency", rows)
     assert (cell.choice, cell.figure, len(cell.rows)) == ("8 bits in ONNX Runtime", 7.0, 2)
     assert "Abacus 3" in cell.why
-    assert "8 bits in OpenVINO, 6.5 times" in cell.why
+    assert "hardly behind: 8 bits in OpenVINO, 6.5 times" in cell.why
+    far = decisions.decide("laptop", "latency", [step("onnx", "int8", 8.0), step("openvino", "int8", 6.5)])
+    assert "next: 8 bits in OpenVINO" in far.why
     rows.append(step("executorch", "int4", 9.0))
     assert decisions.decide("laptop", "latency", rows).choice == "4 bits in ExecuTorch"
     rows.append(step("onnx", "int4_unpacked", 99.0))
@@ -139,6 +141,8 @@ def test_energy_is_a_models_and_says_so():
         assert (cell.choice, cell.figure, cell.kind) == ("8 bits", 6.0, "simulated")
         assert "with no meter" in cell.why
         assert cell.needs
+    assert decisions.decide("chip", "energy", [EIGHT]).figure is None
+    assert "event-driven" not in decisions.decide("laptop", "energy", [EIGHT]).why
     better = decisions.decide("laptop", "energy", [EIGHT, energy("qat28", 1.4), energy("ptq12", 1.2)])
     assert (better.choice, better.figure) == ("qat28", 1.4)
     worse = decisions.decide("laptop", "energy", [EIGHT, energy("ptq12", 0.8)])
