@@ -190,7 +190,7 @@ def in_browser(rows: Rows) -> Found | None:
 
 def cheapest(rows: Rows, spiking: bool) -> Found | None:
     """The variant with the least energy per token against 8 bits, by the model of operations and memory:
-    the best spiking one, if any, or the best of the others (8 bits themselves where nothing is below them)."""
+    the best spiking one, if any, or the best of the others (8 bits where nothing is below them)."""
     read = [
         row
         for row in named(rows, "headline.energy", "ratio_vs_int8")
