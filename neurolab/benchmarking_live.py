@@ -6,6 +6,7 @@ Everything real here is one network, the assistant, as ONNX files of chapter 7; 
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -49,25 +50,28 @@ def in_order(seconds: Sequence[float]) -> dict[str, Any]:
     }
 
 
+def summary(seconds: Sequence[float]) -> dict[str, float]:
+    """In ms: mean, median, p95, p99; and below, the calls in % that are faster than the mean."""
+    ms = (1e3 * np.asarray(seconds)).tolist()
+    mean = statistics.fmean(ms)
+    found = {"mean": mean, "median": percentile(ms, 50), "p95": percentile(ms, 95), "p99": percentile(ms, 99)}
+    return found | {"below": 100 * sum(x < mean for x in ms) / len(ms)}
+
+
 def tail(seconds: Sequence[float]) -> dict[str, Any]:
-    """Times from the fastest to the slowest: share (n,) in %, ms (n,); mean, median, p95, p99 as points."""
-    ms = np.sort(1e3 * np.asarray(seconds))
-    share = 100 * np.arange(1, len(ms) + 1) / len(ms)
-    mean = float(ms.mean())
+    """Times from the fastest to the slowest: share (n,) in %, ms (n,); mean; median, p95, p99 as marks."""
+    found = summary(seconds)
     marks = {"median": 50.0, "p95": 95.0, "p99": 99.0}
-    at = {name: percentile(ms.tolist(), p) for name, p in marks.items()}
-    below = 100 * float((ms < mean).mean())
     return {
-        "share": share,
-        "ms": ms,
-        "mean": np.array([mean, mean]),
+        "share": 100 * np.arange(1, len(seconds) + 1) / len(seconds),
+        "ms": np.sort(1e3 * np.asarray(seconds)),
+        "mean": np.array([found["mean"]] * 2),
         "mark x": np.array(list(marks.values())),
-        "mark y": np.array(list(at.values())),
+        "mark y": np.array([found[name] for name in marks]),
         "mark": list(marks),
-        "values": {"mean": mean, **at, "below": below},
-        "words": f"median {at['median']:.3f} ms, mean {mean:.3f} ms, 95th percentile {at['p95']:.3f} ms, "
-        "99th "
-        f"{at['p99']:.3f} ms; {below:.0f} % of the calls are faster than the mean",
+        "words": f"median {found['median']:.3f} ms, mean {found['mean']:.3f} ms, 95th percentile "
+        f"{found['p95']:.3f} ms, 99th {found['p99']:.3f} ms; {found['below']:.0f} % of the calls are faster "
+        "than the mean",
     }
 
 
@@ -127,6 +131,15 @@ def verdict(seen: Sequence[tuple[str, float]]) -> tuple[float, float, float]:
     return float(np.median(b) / np.median(a)), float(low), float(high)
 
 
+def compared(found: tuple[float, float, float], truth: float = 1.0) -> str:
+    """An estimate and its interval in words, and whether it holds the truth."""
+    ratio, low, high = found
+    if not low <= truth <= high:
+        return f"**{ratio:.2f} times** as long as itself, and the interval, {low:.2f} to {high:.2f}, is "
+        "sure of it"
+    return f"{ratio:.2f} times as long as itself, and the interval, {low:.2f} to {high:.2f}, holds the truth"
+
+
 def race(seen: Sequence[tuple[str, float]]) -> dict[str, Any]:
     """A race as a picture: for A and B the numbers of their runs and their times in ms."""
     shown: dict[str, Any] = {}
@@ -156,7 +169,6 @@ def resampled(x: np.ndarray, resamples: int = 2000) -> dict[str, Any]:
         "runs": x,
         "zero": np.zeros(len(x)),
         "ends": np.array([low, high]),
-        "interval": (value, low, high),
         "words": f"median {value:.3f} ms; of {resamples:,} drawn samples 95 % have theirs between "
         f"{low:.3f} and "
         f"{high:.3f} ms",

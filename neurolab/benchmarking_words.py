@@ -180,6 +180,48 @@ def claims_sentence() -> Any:
     return Markdown(f"{text}. *({', '.join(kinds)})*" if kinds else f"{text}.")
 
 
+def lesson() -> Any:
+    """What the whole ledger teaches, as far as it bears it out: nothing typed that no row says."""
+    count, found = claims.counts(), claimed()
+    parts = []
+    if found is not None and any(t >= 2 for t in found["times"]):
+        parts.append("Some of what the articles claim is understated.")
+    if count["partly"]:
+        parts.append(f"{count['partly']} claims are true under a condition that the articles do not name.")
+    if count["not reproduced"]:
+        parts.append(f"{count['not reproduced']} did not come out here.")
+    token = rivals("token")
+    if len(token) > 1 and max(token.values()) >= 2 * min(token.values()):
+        factor = max(token.values()) / min(token.values())
+        parts.append(
+            f"And by the choice of the rival alone one figure can be made **{factor:.0f} times** larger than "
+            "another that is just as true. The baseline is the trick."
+        )
+    return Markdown(" ".join(parts) or NOT_YET)
+
+
+def nearest_sentence() -> Any:
+    """How near the smallest of the course's networks comes to the article's own budget."""
+    timed = [
+        r
+        for r in read("headline.latency", model="qat28_int8", runtime="onnx")
+        if "ratio_vs_fp32" in r.figures
+    ]
+    rows = read("headline.assistant", model="qat28", language="both")
+    if not timed or not rows:
+        return Markdown(NOT_YET)
+    return sentence(
+        "What we have: qat28.nlab, which had fewer layers before it had fewer bits, and then training. Run "
+        "as 8 bits it is {file:.1f} times smaller than the 8-bit file, loses {lost:.2f} points, and a token "
+        "is {speed:.2f} times as fast as with floats.",
+        *timed,
+        *rows,
+        file=median(rows, "file_ratio_vs_int8"),
+        lost=median(rows, "exact_match_drop_points"),
+        speed=median(timed, "ratio_vs_fp32"),
+    )
+
+
 # ---- guesses ----------------------------------------------------------------------------------------------
 
 
