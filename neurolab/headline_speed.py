@@ -8,31 +8,17 @@ questions is part of it, as it is part of waiting.
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from neurolab import headline
-from neurolab.benchmark import middle, percentile
+from neurolab.benchmark import middle, percentile, quiet, spread
 from neurolab.headline import Opened
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def timed(opened: Opened, asked: Sequence[np.ndarray]) -> tuple[float, int]:
@@ -80,7 +66,7 @@ def ratios(
     single: dict[str, list[float]] = {name: [] for name in ("this", next(iter(others)))}
     for one in sides.values():
         timed(one, asked[0][:20])
-    with _undisturbed():
+    with quiet():
         for run, questions in enumerate(asked):
             names = list(sides)
             for name in names[run % len(names) :] + names[: run % len(names)]:
@@ -98,14 +84,6 @@ def ratios(
     return found
 
 
-def sd_percent(values: Sequence[float]) -> float:
-    """Standard deviation (of a sample, n - 1) over the mean, in percent. ValueError for fewer than 2 values,
-    or a mean that is not above 0."""
-    if len(values) < 2 or statistics.fmean(values) <= 0:
-        raise ValueError(f"{len(values)} values: must be at least 2, of a mean above 0")
-    return 100 * statistics.stdev(values) / statistics.fmean(values)
-
-
 def latency_spread(opened: Opened, tokens: int, runs: int, warmup: int = 1, seed: int = 0) -> dict[str, Any]:
     """Runs of one variant alone, on the same questions: milliseconds per token of each, and how they differ.
 
@@ -115,13 +93,13 @@ def latency_spread(opened: Opened, tokens: int, runs: int, warmup: int = 1, seed
         opened.network.tokenizer, headline.prompts(opened.network.tokenizer, tokens, seed)
     )
     each = []
-    with _undisturbed():
+    with quiet():
         for _ in range(warmup + runs):
             seconds, made = timed(opened, asked)
             each.append(1e3 * seconds / made)
     kept = each[warmup:]
     return {
-        "latency_sd_percent": sd_percent(kept),
+        "latency_sd_percent": spread(kept),
         "p95_over_median": percentile(kept, 95) / statistics.median(kept),
         "first_run_ratio": each[0] / statistics.median(kept),
         "milliseconds": kept,
@@ -144,8 +122,8 @@ def accuracy_spread(opened: Opened, tokens: int, runs: int, seed: int = 0) -> di
         again.append(_share(opened, first))
     expected = statistics.fmean(shares)
     return {
-        "accuracy_sd_percent": sd_percent(shares),
-        "repeated_sd_percent": sd_percent(again),
+        "accuracy_sd_percent": spread(shares),
+        "repeated_sd_percent": spread(again),
         "binomial_sd_percent": 100 * (expected * (1 - expected) / statistics.fmean(counts)) ** 0.5 / expected,
         "questions_a_run": statistics.fmean(counts),
         "exact_match": shares,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from neurolab.benchmark import Ratio, middle
+from neurolab.benchmark import Ratio, fastest, middle
 from neurolab.pruning import plain, prunable, prune
 from neurolab.structure import macs
 from neurolab.transformer import Cache, Config, Transformer
@@ -137,11 +136,7 @@ def undisturbed(a: Callable[[], Any], b: Callable[[], Any], blocks: int = 15, ca
         turns = []
         for turn in range(calls):
             order = (a, b) if turn % 2 else (b, a)  # neither always follows the other
-            times = {}
-            for call in order:
-                start = time.perf_counter()
-                call()
-                times[call] = time.perf_counter() - start
+            times = {call: fastest(call, 1) for call in order}
             turns.append((times[a], times[b]))
         best.append((min(t for t, _ in turns), min(t for _, t in turns)))
     median, low, high = middle([slow / fast for fast, slow in best])

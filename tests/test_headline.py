@@ -174,14 +174,21 @@ def test_ratios_are_of_whole_runs_and_of_single_tokens(quick, monkeypatch):
 
 
 def test_spread_is_the_standard_deviation_over_the_mean(quick, monkeypatch):
-    assert headline_speed.sd_percent([9.0, 11.0]) == pytest.approx(100 * 2**0.5 / 10)
-    for wrong in ([1.0], [0.0, 0.0]):
-        with pytest.raises(ValueError, match="of a mean above 0"):
-            headline_speed.sd_percent(wrong)
     clock = Clock(monkeypatch)
     found = headline_speed.latency_spread(clock.slow(quick, 4.0, 1.0), 32, 10)
     assert found["latency_sd_percent"] == pytest.approx(0.0, abs=1e-9)
     assert (len(found["milliseconds"]), found["first_run_ratio"]) == (10, pytest.approx(1.0))
+    clock, turns = Clock(monkeypatch), iter(range(10**6))
+    steady = clock.slow(quick, 4.0, 1.0)
+
+    def step(ids, cache):
+        clock.now += 1.0 if ids.shape[1] > 1 and next(turns) // questions % 2 else 0.0  # each second run
+        return steady.step(ids, cache)
+
+    questions = len(headline.prompts(quick.network.tokenizer, 32))
+    found = headline_speed.latency_spread(replace(quick, step=step), 32, 10)
+    times = np.array([7.0, 6.0] * 5)
+    assert found["latency_sd_percent"] == pytest.approx(100 * times.std(ddof=1) / times.mean())
 
 
 def test_a_slow_first_run_is_warm_up_and_stays_out(quick, monkeypatch):

@@ -7,7 +7,6 @@ course's own and the reader's); what can be measured in seconds is measured here
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from neurolab import (
     streams,
     structure,
 )
-from neurolab.benchmark import Finding, Goal
+from neurolab.benchmark import Finding, Goal, clock
 from neurolab.measurements import Measurement, newest
 from neurolab.quantized import figures, put
 from neurolab.sweeps.compression_headline import RATIOS, SHIPPED
@@ -120,11 +119,7 @@ def file_findings(path: Path) -> tuple[Finding, Finding, Finding]:
         over = max(over, coded - 7 - float((counts * lengths).sum()))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    seconds = []
-    for _ in range(9):
-        start = time.perf_counter()
-        compressed.decode(data)
-        seconds.append(time.perf_counter() - start)
+    seconds = clock(lambda: compressed.decode(data), 9)
     torch.set_num_threads(threads)
     return (
         Finding(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from neurolab.benchmark import Tails, middle, tails
+from neurolab.benchmark import Tails, fastest, middle, tails
 from neurolab.export.decoder import Step, check_sizes, empty_cache
 from neurolab.transformer import Config
 
@@ -46,23 +46,13 @@ def ratio(this: Step, other: Step, config: Config, what: str, pairs: int = 21, c
     """
     a, b = call(this, config, what), call(other, config, what)
     for run in (a, b):
-        _fastest(run, 3)
+        fastest(run, 3)
     found = []
     for pair in range(pairs):
         order = (a, b) if pair % 2 else (b, a)  # neither always follows the other
-        times = {run: _fastest(run, calls) for run in order}
+        times = {run: fastest(run, calls) for run in order}
         found.append(times[b] / times[a])
     return middle(found)[0]
-
-
-def _fastest(run: Callable[[], Any], calls: int) -> float:
-    """Seconds of the fastest of so many calls."""
-    best = float("inf")
-    for _ in range(calls):
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return max(best, 1e-9)
 
 
 def cold(this: Step, other: Step, config: Config, what: str, rounds: int = 40) -> float:
