@@ -225,8 +225,12 @@ def file_codes(reader: Reader, names: Mapping[str, str]) -> Codes:
     return codes
 
 
-def write(folder: Folder, path: Path, reader: Reader | None = None) -> dict[str, Any]:
+def write(
+    folder: Folder, path: Path, reader: Reader | None = None, *, traced: ir.Model | None = None
+) -> dict[str, Any]:
     """Write the graph to `path`, its weights beside it (path + ".data"): float32, or int8 from a file.
+
+    traced: the graph without weights, if there is one already (it is not changed).
 
     Gives back bytes (both files), whole (how many matrices are whole numbers) and floating (the names of
     those that stayed float32 because the graph uses them in a way not known here).
@@ -234,7 +238,7 @@ def write(folder: Folder, path: Path, reader: Reader | None = None) -> dict[str,
     stack = Stack(folder)
     shapes = {name: tuple(stack.get(name).shape) for name in sorted(stack.names)}
     names = {bare: found for bare in shapes if (found := folder.find(bare)) is not None}
-    model = trace(stack)
+    model = trace(stack) if traced is None else traced.clone()
     graph = Graph(model)
     whole: list[str] = []
     values: Values

@@ -245,7 +245,9 @@ def decompress(file: Path, folder: Path, *, force: bool = False) -> None:
         write_whole(folder / name, data)
 
 
-def measured(family: str = "bert", precision: str = "int8", *, seed: int = 0) -> dict[str, Any]:
+def measured(
+    family: str = "bert", precision: str = "int8", *, size: str = "small", seed: int = 0
+) -> dict[str, Any]:
     """Compress a small random model of a family and compare it; nothing stays on disk. Takes seconds.
 
     Figures: bytes, float_bytes, ratio_vs_fp32, cosine (of the last hidden states, the mean over tokens),
@@ -255,7 +257,7 @@ def measured(family: str = "bert", precision: str = "int8", *, seed: int = 0) ->
     from neurolab.own_random import make
 
     with tempfile.TemporaryDirectory() as room:
-        source = make(family, Path(room) / family, seed=seed)
+        source = make(family, Path(room) / family, size=size, seed=seed)
         found = compress(source, Path(room) / "model.nlab", precision=precision, seed=seed)
     with suppress(KeyError):
         del found["file"]

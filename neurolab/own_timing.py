@@ -28,12 +28,14 @@ def compare(folder: Folder, reader: Reader, onnx: Path, length: int, *, pairs: i
     onnx_cosine (of the outputs, the mean over tokens), onnx_bytes, onnx_whole, onnx_floating. RuntimeError
     if the other process fails.
     """
-    from neurolab.own_graph import write
+    from neurolab.own_graph import trace, write
+    from neurolab.own_stream import Stack
 
-    made = write(folder, onnx, reader)
+    traced = trace(Stack(folder))
+    made = write(folder, onnx, reader, traced=traced)
     with tempfile.TemporaryDirectory() as room:
         exact = Path(room) / "float.onnx"
-        write(folder, exact)
+        write(folder, exact, traced=traced)
         command = [sys.executable, "-m", "neurolab.own_timing", str(exact), str(onnx)]
         command += [str(folder.config["vocab_size"]), str(length), str(pairs)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

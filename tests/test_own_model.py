@@ -240,7 +240,7 @@ def test_pruned_weights_stay_0_and_the_others_make_up_for_them() -> None:
     q = own_gptq.compensate(W, H, s, 8, keep=keep)
     assert not q[~keep].any()
     plain = own_gptq.compensate(W, torch.eye(32), s, 8, keep=keep)
-    assert gptq.objective(W, Coded(q, s).value(), H) < 0.5 * gptq.objective(W, Coded(plain, s).value(), H)
+    assert gptq.objective(W, Coded(q, s).value(), H) < 0.6 * gptq.objective(W, Coded(plain, s).value(), H)
 
 
 def test_wrong_shapes_are_refused() -> None:
