@@ -92,7 +92,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 def bootstrap(
-    values: Sequence[float],
+    values: Sequence[float] | np.ndarray,
     statistic: Callable[[np.ndarray], Any] | None = None,
     *,
     sure: float = 0.95,
@@ -130,7 +130,7 @@ def spread(values: Sequence[float]) -> float:
 
 
 def runs_needed(
-    values: Sequence[float],
+    values: Sequence[float] | np.ndarray,
     within: float = 0.02,
     sure: float = 0.95,
     statistic: Callable[[np.ndarray], Any] | None = None,

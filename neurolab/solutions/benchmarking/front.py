@@ -17,7 +17,7 @@ def front(cost: np.ndarray, good: np.ndarray) -> np.ndarray:
     better in one of the two."""
     no_worse = (cost[None] <= cost[:, None]) & (good[None] >= good[:, None])  # (n, n): by the column
     better = (cost[None] < cost[:, None]) | (good[None] > good[:, None])
-    return ~(no_worse & better).any(1)
+    return np.logical_not((no_worse & better).any(1))
 
 
 def _cases(rng: np.random.Generator) -> list[Case]:
@@ -52,13 +52,13 @@ def _wrong(how: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
             return ~front(cost, good)
         c, g = cost[:, None], good[:, None]
         if how == "strict":
-            return ~((cost[None] < c) & (good[None] > g)).any(1)
+            return np.logical_not(((cost[None] < c) & (good[None] > g)).any(1))
         if how == "twins":
             beats = (cost[None] <= c) & (good[None] >= g)
             np.fill_diagonal(beats, False)
-            return ~beats.any(1)
+            return np.logical_not(beats.any(1))
         if how == "either":
-            return ~((cost[None] < c) | (good[None] > g)).any(1)
+            return np.logical_not(((cost[None] < c) | (good[None] > g)).any(1))
         order = np.argsort(cost, kind="stable")  # sweep: ties in price go by their place
         keep, best = np.zeros(len(cost), bool), -np.inf
         for i in order:
