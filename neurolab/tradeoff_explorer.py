@@ -95,7 +95,7 @@ def _clouds(found: dict[Place, Point]) -> dict[str, Any]:
         shown[f"{name} x"] = np.array([saved(one, what) for one in best], float)
         shown[f"{name} y"] = np.array([one.right for one in best])
     shown |= _trained(found)
-    shown["widest"] = max(TIMES, *shown["all x"], *shown["trained x"])
+    shown["widest"] = max([TIMES, *shown["all x"], *shown["trained x"]])
     start = found[EIGHT].right if EIGHT in found else 100.0
     return shown | {
         "times": TIMES, "least": start - POINTS, "span": [min(0.1, *reach) / 1.2, max(10.0, *reach) * 1.2],
