@@ -24,7 +24,7 @@ test: $(STAMP) ## run every check: lint, types, tests, browser, notebooks
 	$(MAKE) --no-print-directory notebooks
 	$(MAKE) --no-print-directory unit
 
-test-extras: $(STAMP) ## install chapter 7's extra runtimes and test those that install here
+test-extras: $(STAMP) ## install the extra runtimes and readers, and test those that install here
 	$(BIN)/python tests/extras/run.py
 
 book: $(STAMP) ## build the static site into build/site
