@@ -29,7 +29,8 @@ STYLE = """<style>
 .neurolab-summary table{border-collapse:collapse;font-size:.88rem;margin:.6rem 0;width:100%}
 .neurolab-summary th,.neurolab-summary td{text-align:left!important;padding:.3rem .5rem;vertical-align:top;
  border-bottom:1px solid rgba(128,128,128,.4);background:transparent;color:inherit;line-height:1.4}
-.neurolab-summary td{white-space:nowrap}
+.neurolab-summary td{white-space:nowrap}.neurolab-summary th{overflow-wrap:break-word}
+.neurolab-summary th:first-child{min-width:12rem;font-weight:400}
 </style>"""
 
 
