@@ -129,9 +129,10 @@ def test_points_and_compressed_models_are_counted(store):
 
     measurements.append(
         [
-            own("bert-base, random", "int8", ratio_vs_fp32=4.4, cosine=0.9995, seconds=120,
+            own("BERT-base sized", "int8", ratio_vs_fp32=4.4, cosine=0.9995, compress_seconds=120,
                 largest_layer_ratio=-2.0),
-            own("bert-tiny", "int4", ratio_vs_fp32=3.0, cosine=0.9, seconds=6000, largest_layer_ratio=9.0),
+            own("small BERT-like", "int4", ratio_vs_fp32=3.0, cosine=0.9, compress_seconds=6000,
+                largest_layer_ratio=9.0),
         ],
         store,
     )  # fmt: skip
@@ -140,9 +141,9 @@ def test_points_and_compressed_models_are_counted(store):
     assert found["headline.compress_8_ratio"].value == 4.4
     assert found["headline.compress_8_cosine"].value == 0.9995
     for name in ("4_ratio", "4_cosine", "minutes", "layers"):  # the slower of both is not known yet
-        assert "neurolab sweep compress" in found[f"headline.compress_{name}"].why
+        assert "neurolab sweep own" in found[f"headline.compress_{name}"].why
     measurements.append(
-        own("bert-base, random", "int4", ratio_vs_fp32=8.0, cosine=0.995, seconds=300,
+        own("BERT-base sized", "int4", ratio_vs_fp32=8.0, cosine=0.995, compress_seconds=300,
             largest_layer_ratio=1.5),
         store,
     )  # fmt: skip

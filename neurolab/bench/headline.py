@@ -1,7 +1,7 @@
 """`neurolab bench headline`: was it true? Every goal of the course's last chapter beside what was reached.
 
 Against the 8-bit Transformer, as the articles take it, and against floats. All is read from rows (the newest
-of the course's own and the reader's) of `neurolab sweep headline`, `tradeoff` and `compress`, which measure
+of the course's own and the reader's) of `neurolab sweep headline`, `tradeoff` and `own`, which measure
 paired, on all held-out questions, in runs of many questions; nothing is measured here.
 """
 
@@ -19,7 +19,7 @@ ALL_QUESTIONS = 9000
 """Rows on fewer held-out questions (of both languages) don't count."""
 RUNS, TOKENS = 10, 256
 """Rows of fewer runs, or of runs of fewer tokens, don't count."""
-BASE = "bert-base"
+BASE = "BERT-base"
 """How the names of models begin on which `neurolab compress` has its goals."""
 EACH = ("int8", "int4")
 """Its precisions."""
@@ -235,7 +235,7 @@ COMPRESS: tuple[tuple[str, str, str, Callable[..., float], float], ...] = (
     ("headline.compress_8_cosine", "int8", "cosine", min, 1),
     ("headline.compress_4_ratio", "int4", "ratio_vs_fp32", min, 1),
     ("headline.compress_4_cosine", "int4", "cosine", min, 1),
-    ("headline.compress_minutes", "", "seconds", max, 1 / 60),
+    ("headline.compress_minutes", "", "compress_seconds", max, 1 / 60),
     ("headline.compress_layers", "", "largest_layer_ratio", max, 1),
 )
 """Goal, precision (or "" for both), figure of compress.model, which of several rows counts, and its unit."""
@@ -252,7 +252,7 @@ def compress() -> list[Finding]:
             if figure in row.figures and row.setting.get("precision") in ((precision,) if precision else EACH)
         }
         if not values or (not precision and len({name.rpartition(", ")[2] for name in values}) < len(EACH)):
-            made.append(missing(goal, "compress"))
+            made.append(missing(goal, "own"))
             continue
         numbers = list(values.values())
         made.append(Finding(goal, worst(numbers), (min(numbers), max(numbers)), figures=values))
