@@ -45,7 +45,7 @@ def compressed(family: str, size: str, precision: str) -> dict[str, Any]:
             of_matrices = [layer["error"] for layer in found["layers"] if layer["kind"] == "linear"]
             found["compress_seconds"] = found.pop("seconds")
             found["largest_error"] = max(of_matrices)
-    return {name: value for name, value in found.items() if name not in LEFT} | {"weights": "random"}
+    return {name: value for name, value in found.items() if name not in LEFT}
 
 
 def jobs() -> list[Job]:
@@ -53,7 +53,7 @@ def jobs() -> list[Job]:
     return [
         Job(
             "compress.model",
-            {"model": model, "precision": precision},
+            {"model": model, "precision": precision, "weights": "random"},
             partial(compressed, family, size, precision),
             minutes,
             8,
