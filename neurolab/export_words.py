@@ -135,8 +135,8 @@ def download_sentence() -> Any:
         return Markdown(NOT_YET)
     small = min(rows, key=lambda r: r.figures["bytes"])
     return sentence(
-        "The smallest download, {name}, has {size:,.0f} bytes: **{ratio:.1f} times** fewer than the file of "
-        "floats.",
+        "The smallest download, {name}, has {size:,.0f} bytes: **{ratio:.1f} times** fewer than the floats, "
+        "which are packed as well.",
         small,
         name=f"{small.setting['file']}.nlab",
         size=small.figures["bytes"],

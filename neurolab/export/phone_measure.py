@@ -93,8 +93,10 @@ def measure(
 
     questions, pythons: what is asked, and Python's answers.  Figures: first_visit_bytes and
     second_visit_bytes (bodies of all answers), first_token_ms and first_token_p95_ms (from the question to
-    its first token), tokens_per_second (median), equal_answers_percent, questions, browser. ValueError where
-    the lists are empty or of two lengths; BrowserError without Chromium.
+    its first token), tokens_per_second (median), equal_answers_percent, questions, outside_requests (to any
+    host but the page's own), offline_reload (1 if it answers the first question after a reload without a
+    network, else 0), browser. ValueError where the lists are empty or of two lengths; BrowserError without
+    Chromium.
     """
     if not questions or len(questions) != len(pythons):
         raise ValueError(
@@ -103,6 +105,9 @@ def measure(
     with counted(folder) as (address, sent), browser.browser() as chromium:
         context = chromium.new_context(viewport={"width": 390, "height": 844}, locale="en-GB")
         context.set_default_timeout(600_000)
+        outside: list[str] = []
+        own = (address, "data:", "blob:", "about:")
+        context.on("request", lambda asked: None if asked.url.startswith(own) else outside.append(asked.url))
         first = context.new_page()
         visit(first, address, model)
         first_bytes = sum(size for _, size in sent)
@@ -118,6 +123,7 @@ def measure(
         for at in range(0, len(questions), CHUNK):
             more = {"what": "answers", "name": model, "questions": list(questions[at : at + CHUNK])}
             said += page.evaluate(CLIENT, more)["answers"]
+        alone = _offline(context, address, model, questions[0])
         version = chromium.version
     rates = [1000 * (t["tokens"] - 1) / (t["last"] - t["first"]) for t in times if t["last"] > t["first"]]
     equal = sum(a == b for a, b in zip(said, pythons, strict=True))
@@ -129,5 +135,26 @@ def measure(
         "tokens_per_second": percentile(rates, 50),
         "equal_answers_percent": 100 * equal / len(said),
         "questions": len(said),
+        "outside_requests": len(outside),
+        "offline_reload": int(alone == pythons[0]),
         "browser": f"Chromium {version}",
     }
+
+
+def _offline(context: Any, address: str, model: str, question: str) -> str | None:
+    """The page's answer after a reload without a network; None where it does not open or stays silent."""
+    from playwright.sync_api import Error
+
+    page = context.new_page()
+    visit(page, address, model)
+    context.set_offline(True)
+    try:
+        page.reload()
+        page.wait_for_selector(f"html[data-open={model}]", timeout=60_000)
+        asked = {"what": "answers", "name": model, "questions": [question]}
+        return str(page.evaluate(CLIENT, asked)["answers"][0])
+    except Error:
+        return None
+    finally:
+        context.set_offline(False)
+        page.close()

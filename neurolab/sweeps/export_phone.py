@@ -1,9 +1,10 @@
-"""The phone page in this machine's Chromium: rows phone.page, one a model, on all held-out questions."""
+"""The phone page in this machine's Chromium: rows phone.page, one a model, on all held-out questions; and
+what chapter 5's files weigh as downloads: rows export.download."""
 
 from __future__ import annotations
 
 import tempfile
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,27 @@ def figures(model: str, every: int = 1) -> dict[str, Any]:
         return phone_measure.measure(folder, model, questions, pythons)
 
 
+@cache
+def loads() -> dict[str, int]:
+    """Bytes that the page fetches for each model, packed as shipped (an .nlab file and its graph)."""
+    with tempfile.TemporaryDirectory() as room:
+        listed = phone_files.assemble(Path(room) / "page")
+    return {one["name"]: sum(f["bytes"] for f in one["files"].values()) for one in listed["models"]}
+
+
+def download(name: str) -> dict[str, Any]:
+    """Bytes of a model as a download, and how often they fit into the float model's, packed as well."""
+    sizes = loads()
+    return {"bytes": sizes[name], "bytes_fp32": sizes["fp32"], "ratio_vs_fp32": sizes["fp32"] / sizes[name]}
+
+
 def jobs() -> list[Job]:
     """Every row of this module."""
-    return [
+    files = [
+        Job("export.download", {"file": offer.name}, partial(download, offer.name), 0.5, 7)
+        for offer in OFFERS
+        if offer.kind == "nlab"
+    ]
+    return files + [
         Job("phone.page", {"model": offer.name}, partial(figures, offer.name), 10.0, 7) for offer in OFFERS
     ]
