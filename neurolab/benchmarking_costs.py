@@ -20,13 +20,11 @@ from neurolab.export.decoder import Step
 from neurolab.transformer import Config
 
 
-def per_call(
-    step: Step, config: Config, sizes: Sequence[tuple[int, int]], past: int, times: int = 6
-) -> np.ndarray:
-    """Milliseconds of a call of (batch, n) pieces behind `past`, the fastest of `times`: (sizes,)."""
+def per_call(step: Step, config: Config, sizes: Sequence[tuple[int, int, int]], times: int = 6) -> np.ndarray:
+    """Milliseconds of a call of (batch, n new, past) pieces, the fastest of `times`, for each of sizes."""
     found = []
     with quiet():
-        for batch, n in sizes:
+        for batch, n, past in sizes:
             ids, cache = batch_of(config, batch, n, past)
             step(ids, cache)
             found.append(1e3 * fastest(partial(step, ids, cache), times))
@@ -36,7 +34,7 @@ def per_call(
 def operations_and_time(step: Step, config: Config) -> dict[str, Any]:
     """One call that reads n pieces: multiply-adds and time, both as times of one piece's."""
     n = np.array([1, 2, 4, 8, 16, 32, 64])
-    ms = per_call(step, config, [(1, int(k)) for k in n], 0)
+    ms = per_call(step, config, [(1, int(k), 0) for k in n])
     macs = np.array([structure.macs(config, int(k)) for k in n], float)
     a, b = macs[-1] / macs[0], ms[-1] / ms[0]
     return {
@@ -50,7 +48,7 @@ def operations_and_time(step: Step, config: Config) -> dict[str, Any]:
 def batches(step: Step, config: Config) -> dict[str, Any]:
     """Sequences in one call, a piece each: tokens a second, milliseconds of the call, and the cache in MB."""
     batch = np.array([1, 2, 4, 8, 16, 32, 64, 128])
-    ms = per_call(step, config, [(int(b), 1) for b in batch], PAST)
+    ms = per_call(step, config, [(int(b), 1, PAST) for b in batch])
     per_second = 1e3 * batch / ms
     held = np.array([batch_of(config, int(b), 1, PAST + 1)[1].nbytes for b in batch]) / 1e6
     best = int(np.argmax(per_second))
@@ -69,8 +67,8 @@ def batches(step: Step, config: Config) -> dict[str, Any]:
 def growing(step: Step, config: Config) -> dict[str, Any]:
     """The next piece of one sequence of n: with a cache it alone is read, without it all n are."""
     n = np.array([2, 16, 32, 48, 64, 80, 95])
-    with_ = np.array([per_call(step, config, [(1, 1)], int(k) - 1)[0] for k in n])
-    without = per_call(step, config, [(1, int(k)) for k in n], 0)
+    with_ = per_call(step, config, [(1, 1, int(k) - 1) for k in n])
+    without = per_call(step, config, [(1, int(k), 0) for k in n])
     return {
         "n": n,
         "with": with_,
@@ -85,8 +83,8 @@ def prefix(step: Step, config: Config, question: int = 18) -> dict[str, Any]:
     """Time until the first piece of an answer, where `shared` pieces before the question are always the same:
     all read, or their keys and values kept from the time before."""
     shared = np.array([0, 16, 32, 48, 64])
-    all_read = per_call(step, config, [(1, int(k) + question) for k in shared], 0)
-    kept = np.array([per_call(step, config, [(1, question)], int(k))[0] for k in shared])
+    all_read = per_call(step, config, [(1, int(k) + question, 0) for k in shared])
+    kept = per_call(step, config, [(1, question, int(k)) for k in shared])
     size = batch_of(config, 1, 1, int(shared[-1]))[1].nbytes / 1024
     return {
         "n": shared,

@@ -134,10 +134,9 @@ def verdict(seen: Sequence[tuple[str, float]]) -> tuple[float, float, float]:
 def compared(found: tuple[float, float, float], truth: float = 1.0) -> str:
     """An estimate and its interval in words, and whether it holds the truth."""
     ratio, low, high = found
-    if not low <= truth <= high:
-        return f"**{ratio:.2f} times** as long as itself, and the interval, {low:.2f} to {high:.2f}, is "
-        "sure of it"
-    return f"{ratio:.2f} times as long as itself, and the interval, {low:.2f} to {high:.2f}, holds the truth"
+    sure = "holds the truth" if low <= truth <= high else "is sure of it"
+    times = f"{ratio:.2f} times" if low <= truth <= high else f"**{ratio:.2f} times**"
+    return f"{times} as long as itself, and the interval, {low:.2f} to {high:.2f}, {sure}"
 
 
 def race(seen: Sequence[tuple[str, float]]) -> dict[str, Any]:
