@@ -14,10 +14,12 @@ from neurolab.decisions_found import (
     Found,
     Rows,
     cheapest,
+    counted,
     eight_bits_faster,
     fastest,
     in_browser,
     on_phones,
+    skipped,
     smallest,
     steps_to_rest,
     whole_runs,
@@ -148,7 +150,11 @@ def phone_energy(rows: Rows) -> Decision:
 
 
 def laptop_energy(rows: Rows) -> Decision:
-    """By the energy model only."""
+    """By the counters of a machine that has some, else by the energy model only."""
+    found = counted(rows)
+    if found is not None:
+        why = f"{found.why[:1].upper()}{found.why[1:]}"
+        return _settled("laptop", "energy", found, why, "your own machine, if it has counters")
     return _energy("laptop", rows, "a laptop whose energy counters can be read, or a meter")
 
 
@@ -159,7 +165,10 @@ def microcontroller_energy(rows: Rows) -> Decision:
 
 def chip_energy(rows: Rows) -> Decision:
     """A model may not decide for a chip that nobody had."""
-    found = cheapest(rows, spiking=True)
+    found, without = cheapest(rows, spiking=True), skipped(rows)
+    if found is not None and without is not None:
+        said = f"{found.why} {without.why[:1].upper()}{without.why[1:]}"
+        found = replace(found, why=said, rows=found.rows + without.rows)
     return _open("chip", "energy", found, CHIP)
 
 

@@ -14,6 +14,10 @@ from neurolab.measurements import Measurement
 
 LOSS = 1.0
 """Points of exact match that a choice may lose."""
+FILES = ("ptq", "qat")
+"""How the names of chapter 5's files begin."""
+SKIPPING = "skipping"
+"""Chapter 3's network computed once, with zeros skipped: no spikes, but hardware that skips."""
 CLOSE = 0.9
 """Share of the best speed from which on another choice is as good as the best."""
 BASELINES = ("int8", "float", "fp32")
@@ -96,12 +100,15 @@ def smallest(rows: Rows, loss: float = LOSS) -> Found | None:
             continue
         best = max(able, key=lambda key: median(able[key], ratio))
         own = able[best]
+        coded = [row for row in own if "file_ratio_vs_int8_coded" in row.figures]
+        harder = f" ({median(coded, 'file_ratio_vs_int8_coded'):.1f} if that is coded, too)" if coded else ""
         why = (
-            f"{median(own, 'bytes'):,.0f} bytes, {median(own, ratio):.1f} times smaller than {rival}, "
-            f"for {median(own, 'exact_match_drop_points'):.2f} points of exact match ({loss:g} allowed"
+            f"{median(own, 'bytes'):,.0f} bytes, {median(own, ratio):.1f} times smaller than {rival}{harder}"
+            f", for {median(own, 'exact_match_drop_points'):.2f} points of exact match ({loss:g} allowed"
             f"{f'; median of {len(own)} seeds' if len(own) > 1 else ''})."
         )
-        return Found(f"{best}.nlab", median(own, ratio), "x smaller", why, tuple(own))
+        label = f"{best}.nlab" if best.startswith(FILES) else f"the {best} model's file"
+        return Found(label, median(own, ratio), "x smaller", why, tuple(own))
     return None
 
 
@@ -195,7 +202,7 @@ def cheapest(rows: Rows, spiking: bool) -> Found | None:
         row
         for row in named(rows, "headline.energy", "ratio_vs_int8")
         if str(row.setting.get("model", "")).startswith("spiking") == spiking
-        and row.setting.get("model") not in BASELINES
+        and row.setting.get("model") not in (*BASELINES, SKIPPING)
     ]
     if not read and spiking:
         read = [
@@ -207,6 +214,7 @@ def cheapest(rows: Rows, spiking: bool) -> Found | None:
         best = max(read, key=lambda row: row.figures["ratio_vs_int8"])
         ratio = float(best.figures["ratio_vs_int8"])
         name = str(best.setting.get("model") or f"spiking ({best.setting.get('schedule')})")
+        name = f"{name} run in 8 bits" if name.startswith(FILES) else name
         if ratio > 1 or spiking:
             less = f"{ratio:.2f} times less" if ratio >= 1 else f"{1 / ratio:.2f} times more"
             why = f"{name} takes {less} energy per token than 8 bits{_skipping(best)}."
@@ -224,6 +232,35 @@ def _skipping(row: Measurement) -> str:
         if ratio >= 1
         else (f", and {1 / ratio:.2f} times more than 8 bits that skip zeros")
     )
+
+
+def skipped(rows: Rows) -> Found | None:
+    """The network of the spikes without spikes: computed once, inputs of zero skipped, by the same model."""
+    read = named(rows, "headline.energy", "ratio_vs_int8", model=SKIPPING)
+    if not read:
+        return None
+    ratio = median(read, "ratio_vs_int8")
+    less = f"{ratio:.2f} times less" if ratio >= 1 else f"{1 / ratio:.2f} times more"
+    why = f"the same network computed once, without spikes and with its zeros skipped, takes {less}."
+    return Found(SKIPPING, ratio, "x less than 8 bits", why, tuple(read))
+
+
+def counted(rows: Rows) -> Found | None:
+    """The variant with the least energy per token by a machine's own counters (headline.counter)."""
+    read = named(rows, "headline.counter", "ratio_vs_fp32", "joules_per_token")
+    if not read:
+        return None
+    best = max(read, key=lambda row: row.figures["ratio_vs_fp32"])
+    ratio, model = float(best.figures["ratio_vs_fp32"]), str(best.setting.get("model"))
+    if ratio <= 1:
+        why = f"nothing takes less than floats ({model} is best)."
+        return Found("floats", ratio, "x less than floats", why, (best,))
+    name = NAMES.get(model, f"{model} run in 8 bits" if model.startswith(FILES) else model)
+    why = (
+        f"by the counters of {_machines([best])}: {1e3 * best.figures['joules_per_token']:.3g} mJ a token, "
+        f"{ratio:.2f} times less than floats."
+    )
+    return Found(name, ratio, "x less than floats", why, (best,))
 
 
 def _eight_bits(rows: Rows) -> Found | None:

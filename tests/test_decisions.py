@@ -93,6 +93,12 @@ def test_files_against_eight_bits_count_before_those_against_floats():
     assert "the 8-bit file" in cell.why
 
 
+def test_the_harder_rival_is_named_beside_the_usual_one():
+    row = file("qat18", 4.8, 0.2)
+    coded = measured(row.name, {**row.figures, "file_ratio_vs_int8_coded": 3.9}, **row.setting)
+    assert "(3.9 if that is coded, too)" in decisions.decide("phone", "file", [coded]).why
+
+
 def test_a_file_for_hardware_that_is_not_here_stays_open_beside_its_bytes():
     for device in ("microcontroller", "chip"):
         cell = decisions.decide(device, "file", [file("qat18", 5.0, 0.2)])
@@ -144,18 +150,36 @@ def test_energy_is_a_models_and_says_so():
     assert decisions.decide("chip", "energy", [EIGHT]).figure is None
     assert "event-driven" not in decisions.decide("laptop", "energy", [EIGHT]).why
     better = decisions.decide("laptop", "energy", [EIGHT, energy("qat28", 1.4), energy("ptq12", 1.2)])
-    assert (better.choice, better.figure) == ("qat28", 1.4)
+    assert (better.choice, better.figure) == ("qat28 run in 8 bits", 1.4)
     worse = decisions.decide("laptop", "energy", [EIGHT, energy("ptq12", 0.8)])
     assert (worse.choice, worse.figure) == ("8 bits", 6.0)
 
 
+def test_a_laptop_with_counters_is_measured_and_nothing_else_is():
+    def counter(model, ratio):
+        return measured("headline.counter", {"joules_per_token": 0.002, "ratio_vs_fp32": ratio}, model=model)
+
+    rows = [EIGHT, counter("int8", 1.8), counter("qat28", 1.2)]
+    cell = decisions.decide("laptop", "energy", rows)
+    assert (cell.choice, cell.figure, cell.kind) == ("8 bits", 1.8, "measured")
+    assert "2 mJ a token" in cell.why
+    assert decisions.decide("phone", "energy", rows).kind == "simulated"
+    assert decisions.decide("laptop", "energy", [counter("int8", 0.9)]).choice == "floats"
+
+
 def test_spiking_is_not_chosen_for_a_processor_nor_by_a_model_for_a_chip():
     rows = [EIGHT, energy("spiking", 3.0), energy("ptq12", 1.1)]
-    assert decisions.decide("laptop", "energy", rows).choice == "ptq12"
+    assert decisions.decide("laptop", "energy", rows).choice == "ptq12 run in 8 bits"
     assert "event-driven chip" in decisions.decide("laptop", "energy", rows).why
     cell = decisions.decide("chip", "energy", rows)
     assert (cell.choice, cell.figure, cell.kind) == (None, 3.0, "simulated")
     assert "3.00 times less" in cell.why
+    skipping = energy("skipping", 4.0)
+    assert decisions.decide("laptop", "energy", [*rows, skipping]).choice == "ptq12 run in 8 bits"
+    cell = decisions.decide("chip", "energy", [*rows, skipping])
+    assert (cell.choice, cell.figure) == (None, 3.0)
+    assert "without spikes and with its zeros skipped, takes 4.00 times less" in cell.why
+    assert skipping in cell.rows
     assert "2.00 times more" in decisions.decide("chip", "energy", [energy("spiking", 0.5)]).why
 
 
