@@ -212,7 +212,7 @@ def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
         words.lesson,
     ):  # fmt: skip
         assert show().data == NOT_YET, show.__name__
-    assert "neurolab sweep compress" in results.own_table().data
+    assert "neurolab sweep own" in results.own_table().data
     assert results.claimed() is None
     assert all(results.rivals(subject) == {} for subject in results.SUBJECTS.values())
     assert words.verdict_of_bet() is None
