@@ -15,6 +15,7 @@ Only safetensors are read, and no program that comes with a model is run.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,9 @@ HEADS = {
 def open_model(model: Path | str, card: Card, *, download: bool = False, batch: int = 8) -> Answers:
     """A model of a folder, ready for the questions of a set; with `download`, a hub's name will do.
 
-    batch: sequences at a time. Raises ValueError for a folder that is none, an architecture that cannot be
-    asked or not for this task, labels that are not the set's, and without the extra `hub`.
+    batch: sequences at a time (a decoder takes one question's). Raises ValueError for a folder that is none,
+    an architecture that cannot be asked or not for this task, labels that are not the set's, and without the
+    extra `hub`.
     """
     if batch < 1:
         raise ValueError(f"batch is {batch}; at least one sequence at a time")
@@ -123,7 +125,7 @@ class _Model:
         for start in range(0, len(things), self.batch):
             yield things[start : start + self.batch]
 
-    def _padded(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+    def _padded(self, rows: Sequence[Sequence[int]]) -> dict[str, Any]:
         """Token rows of several lengths as one batch, padded on the right: ids and mask (B, n) int64."""
         width = max(map(len, rows))
         ids = [[*row, *[self.tokenizer.pad_token_id or 0] * (width - len(row))] for row in rows]
@@ -223,30 +225,32 @@ class Writer(_Model):
         shares = torch.softmax(likely, -1) @ torch.arange(likely.shape[1], dtype=likely.dtype)
         return [float(value) for value in shares]
 
-    @torch.inference_mode()
     def likelihoods(self, prompts: Sequence[str]) -> torch.Tensor:
         """Log-probability of each of the card's words after each prompt, (prompts, words), float32."""
-        words = self.card.words
-        most = longest(self.network, self.tokenizer, 2048)
-        rows: list[list[int]] = []
-        lengths: list[int] = []
-        for prompt in prompts:
-            start = self.tokenizer(prompt)["input_ids"]
-            for word in words:
-                ids = self.tokenizer(f"{prompt} {word}")["input_ids"]
-                same = next(
-                    (i for i, (a, b) in enumerate(zip(start, ids, strict=False)) if a != b), len(start)
-                )
-                lengths.append(len(ids) - min(same, len(ids) - 1))
-                rows.append(ids[-most:])
+        return torch.stack([self._likelihoods(prompt) for prompt in prompts])
+
+    @torch.inference_mode()
+    def _likelihoods(self, prompt: str) -> torch.Tensor:
+        """The same for one prompt, (words,): all words in one batch, and scores of their places only."""
+        most, start = longest(self.network, self.tokenizer, 2048), self.tokenizer(prompt)["input_ids"]
+        rows, begins = [], []
+        for word in self.card.words:
+            ids = self.tokenizer(f"{prompt} {word}")["input_ids"]
+            pairs = enumerate(zip(start, ids, strict=False))
+            same = next((i for i, (a, b) in pairs if a != b), min(len(start), len(ids) - 1))
+            rows.append(ids[-most:])
+            begins.append(same - len(ids) + len(rows[-1]))  # where the word begins
+        inputs = self._padded(rows)
+        first = min(begins) - 1  # the place that foretells the first of them
+        if "logits_to_keep" in inspect.signature(self.network.forward).parameters:
+            inputs["logits_to_keep"] = inputs["input_ids"].shape[1] - first
+        logits = self.network(**inputs).logits
+        logs = _finite(logits)[:, first - inputs["input_ids"].shape[1] :].log_softmax(-1)
         sums = []
-        for part in self._batches(list(zip(rows, lengths, strict=True))):
-            inputs = self._padded([row for row, _ in part])
-            logs = _finite(self.network(**inputs).logits).log_softmax(-1)  # (B, n, V)
-            for (row, n), log in zip(part, logs, strict=True):
-                at = torch.arange(len(row) - n, len(row))
-                sums.append(log[at - 1, torch.tensor(row)[at]].sum())
-        return torch.stack(sums).view(len(prompts), len(words))
+        for row, begin, log in zip(rows, begins, logs, strict=True):
+            at = torch.arange(begin, len(row))
+            sums.append(log[at - 1 - first, torch.tensor(row)[at]].sum())
+        return torch.stack(sums)
 
     @torch.inference_mode()
     def _write(self, prompt: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from neurolab import set_models
+from neurolab import own_model, set_models
 from neurolab.evaluating import compare
 from neurolab.hub import transformers
 from neurolab.set_cards import card
@@ -70,7 +70,8 @@ def bert(library, head, **more):
 def decoder(library, kind="GPT2LMHeadModel"):
     torch.manual_seed(0)
     if kind.startswith("GPT2"):
-        config = library.GPT2Config(vocab_size=len(WORDS), n_positions=96, n_embd=32, n_layer=2, n_head=2)
+        sizes = {"n_positions": 96, "n_embd": 32, "n_layer": 2, "n_head": 2}
+        config = library.GPT2Config(vocab_size=len(WORDS), **sizes, bos_token_id=2, eos_token_id=3)
     else:
         sizes = {"num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
         config = library.LlamaConfig(
@@ -216,6 +217,11 @@ def test_a_words_probability_is_that_of_all_its_tokens(library, plain, tmp_path)
         logs = asked.network(ids).logits[0].log_softmax(-1)
     wanted = sum(float(logs[i - 1, ids[0, i]]) for i in (2, 3, 4))
     assert float(asked.likelihoods(["w5 w6"])[0, 0]) == pytest.approx(wanted, abs=1e-4)
+    ids = torch.tensor([plain("w9 " * 200 + "w5 w6 w4")["input_ids"][-96:]])  # it loses its beginning
+    with torch.inference_mode():
+        logs = asked.network(ids).logits[0].log_softmax(-1)
+    found = asked.likelihoods(["w5 w6", "w9 " * 200 + "w5 w6"])
+    assert float(found[1, 1]) == pytest.approx(float(logs[-2, ids[0, -1]]), abs=1e-4)
 
 
 def test_a_decoders_score_is_the_mean_by_its_probabilities(library, plain, tmp_path):
@@ -261,6 +267,21 @@ def test_a_rounded_copy_is_compared_with_the_float_one(library, tokenizer, tmp_p
     found = compare("glue_rte", truths, both, against="float").versus("rounded")
     assert found["accuracy_drop_points"] == pytest.approx(100 - found["equal_answers_percent"])
     assert 0 < found["accuracy_drop_points"] < 100
+
+
+def test_a_model_compressed_by_the_course_is_set_beside_the_float_one(library, tokenizer, tmp_path):
+    network = bert(library, "SequenceClassification", num_labels=2)
+    examples = [Example(str(i), (f"w{i} w{3 * i % 80}", f"w{79 - i}"), 0) for i in range(40)]
+    centre(network, tokenizer, examples)
+    saved(tmp_path / "float", network, tokenizer)
+    for precision in ("int8", "int4"):
+        own_model.compress(tmp_path / "float", tmp_path / f"{precision}.nlab", precision=precision)
+        own_model.decompress(tmp_path / f"{precision}.nlab", tmp_path / precision)
+    models = {name: open_model(tmp_path / name, card("glue_rte")) for name in ("float", "int8", "int4")}
+    truths = [Example(e.id, e.texts, a) for e, a in zip(examples, models["float"](examples), strict=True)]
+    found = compare("glue_rte", truths, models, against="float")
+    assert found.versus("int8")["equal_answers_percent"] >= 95
+    assert found.versus("int4")["equal_answers_percent"] < 100
 
 
 def test_positions_of_roberta_begin_behind_the_padding(library, tokenizer):
