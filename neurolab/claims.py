@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from neurolab.claims_history import read as read_history
 from neurolab.claims_page import Ledger
 from neurolab.claims_rows import Evidence, proof
 from neurolab.claims_summary import Summary
+from neurolab.decisions_found import in_browser
 from neurolab.measurements import KINDS, Measurement, read
 from neurolab.paths import DATA
 
@@ -52,6 +53,10 @@ __all__ = [
     "summary",
     "verdicts",
 ]
+
+
+HOW = "neurolab phone --lan, neurolab measurements add, neurolab claims --own"
+"""How a phone's rows come into the ledger."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,19 @@ def sources() -> dict[str, str]:
 def verdicts(chapter: int | None = None, rows: Iterable[Measurement] | None = None) -> list[Verdict]:
     """The verdict on every claim (of a chapter), from `rows` (default: the shipped ones)."""
     rows = read() if rows is None else list(rows)
-    return [judge(claim.id, claim.rule, rows) for claim in claims(chapter)]
+    return [_judged(claim, rows) for claim in claims(chapter)]
+
+
+def _judged(claim: Claim, rows: list[Measurement]) -> Verdict:
+    """The verdict on one claim. No phone's rows are shipped: where it waits for them, it says whose they are
+    and what stands nearest."""
+    verdict = judge(claim.id, claim.rule, rows)
+    waits = {figure.row for figure, _ in claim.rule.read()}
+    if verdict.verdict != "open" or waits != {"phone.latency"}:
+        return verdict
+    nearest = in_browser(rows)
+    near = f". Nearest: {nearest.why.removesuffix('.')}" if nearest else ""
+    return replace(verdict, why=f"{verdict.why}, which a reader's own phone gives ({HOW}){near}")
 
 
 def as_json(
@@ -126,7 +143,7 @@ def as_json(
     """
     asked = _only(only, chapter)
     rows = read() if rows is None else list(rows)
-    return [_entry(claim, judge(claim.id, claim.rule, rows)) for claim in asked]
+    return [_entry(claim, _judged(claim, rows)) for claim in asked]
 
 
 def _entry(claim: Claim, verdict: Verdict) -> dict[str, Any]:
@@ -184,7 +201,7 @@ def evidence(claim: str | None = None, rows: Iterable[Measurement] | None = None
     """
     rows = read() if rows is None else list(rows)
     asked = _only(None if claim is None else [claim])
-    return Evidence([proof(c.id, c.claim, c.rule, judge(c.id, c.rule, rows), rows) for c in asked])
+    return Evidence([proof(c.id, c.claim, c.rule, _judged(c, rows), rows) for c in asked])
 
 
 def history(rows: Iterable[Measurement] | None = None) -> Changes:

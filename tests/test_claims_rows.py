@@ -193,6 +193,20 @@ def test_a_claim_without_rows_says_what_it_waits_for_or_what_hardware_it_takes()
     assert (entry["rows"], entry["kinds"]) == (0, [])
 
 
+def test_a_claim_about_phones_waits_for_a_readers_phone_beside_what_stands_nearest():
+    browser = measured("export.browser", {"ratio_vs_fp32": 1.9}, format="int8", what="step")
+    entry = claims.as_json(only=["A3"], rows=[browser])[0]
+    assert (entry["verdict"], entry["rows"]) == ("open", 0)
+    assert "a reader's own phone" in entry["why"]
+    assert "1.90 times as fast per token as floats" in entry["why"]
+    phone = measured(
+        "phone.latency", {"ratio_vs_int8": 1.1, "ratio_vs_fp32": 2.6}, model="qat18", device="Pixel 8"
+    )
+    entry = claims.as_json(only=["A3"], rows=[browser, phone])[0]
+    assert (entry["verdict"], entry["figure"]) == ("partly", 1.1)
+    assert "Pixel 8 (Abacus 3)" in repr(claims.evidence("A3", [phone]))
+
+
 def test_the_nearest_thing_is_shown_with_its_rows_and_asks_nothing():
     row = measured("sparsity.video", {"energy_ratio": 12.5}, "simulated", method="dynamic")
     proof = claims.evidence("C4", [row]).proofs[0]
