@@ -28,10 +28,11 @@ STYLE = """<style>
  border-bottom:1px solid rgba(128,128,128,.35);background:transparent;color:inherit;line-height:1.4;
  white-space:normal;max-width:20rem;overflow-wrap:break-word}
 .neurolab-rows thead th{overflow-wrap:normal}
-.neurolab-rows .made thead th{overflow-wrap:anywhere;min-width:3.5rem}
+.neurolab-rows .made thead th{overflow-wrap:anywhere;min-width:4.8rem}
 .neurolab-rows td:first-child{min-width:12rem}
 .neurolab-rows td:last-child{min-width:3.5rem}.neurolab-rows .made td:last-child{min-width:9rem}
 .neurolab-rows small{display:block;font-size:.8rem}
+@media (max-width:640px){.neurolab-rows td:first-child{min-width:9rem}}
 .neurolab-rows code{background:transparent;color:inherit;padding:0;border:0;white-space:normal;
  overflow-wrap:anywhere}
 .neurolab-rows summary{cursor:pointer;display:list-item!important;padding:.3rem 0;
