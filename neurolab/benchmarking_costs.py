@@ -97,8 +97,8 @@ def prefix(step: Step, config: Config, question: int = 18) -> dict[str, Any]:
 
 
 def threads(graph: str, config: Config, counts: Sequence[int] = (1, 2, 4)) -> list[tuple[int, float, float]]:
-    """(threads, times as fast as one for a token, for 32 sequences of 18 pieces), in ONNX Runtime."""
-    calls = {"token": (1, 1, PAST), "batch": (32, 18, 0)}
+    """(threads, times as fast as one for a token, for 16 sequences of 18 pieces), in ONNX Runtime."""
+    calls = {"token": (1, 1, PAST), "batch": (16, 18, 0)}
     seconds: dict[tuple[int, str], float] = {}
     for count in counts:
         options = onnxruntime.SessionOptions()
@@ -107,7 +107,7 @@ def threads(graph: str, config: Config, counts: Sequence[int] = (1, 2, 4)) -> li
         for name, (batch, n, past) in calls.items():
             ids, cache = batch_of(config, batch, n, past)
             given = {"ids": ids, "cache": cache}
-            runs = clock(partial(session.run, None, given), 60 if n == 1 else 5, 1)
+            runs = clock(partial(session.run, None, given), 40 if n == 1 else 4, 1)
             seconds[count, name] = statistics.median(runs)
     return [(count, *(seconds[counts[0], name] / seconds[count, name] for name in calls)) for count in counts]  # type: ignore[misc]
 
