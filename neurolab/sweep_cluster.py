@@ -2,8 +2,8 @@
 
 `neurolab sweep NAME --cluster local` starts one on this machine, `--cluster tcp://host:8786` uses one that
 runs. Every worker needs the same checkout (the assistant's weights are compared) and one thread. A job whose
-worker dies goes to another worker; what is done is fetched at once and given up by the cluster, so that no
-death can make it be done again. Needs the extra [cluster].
+worker dies goes to another worker; what is done is fetched at once, kept, and given up by the cluster, so
+that no later death can make it be done again. Needs the extra [cluster].
 """
 
 from __future__ import annotations

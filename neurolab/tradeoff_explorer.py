@@ -43,15 +43,11 @@ from neurolab.tradeoff_front import (
     points,
     saved,
 )
+from neurolab.tradeoff_words import WHAT, named, percent, shown
 
 NOT_YET = "*(not measured yet: `neurolab sweep tradeoff` does it)*"
 TIMES, POINTS = 5.0, 3.0
 """The article's targets: five times less memory and energy, at most three points worse."""
-WHAT = (
-    "file", "products", "numbers, energy", "numbers, DRAM", "additions", "spikes, energy", "spikes, DRAM",
-    "time",
-)  # fmt: skip
-"""The bars: the file; products and energy as numbers; additions and energy as spikes; real time."""
 TRAINED = {"ptq12": "chapter 4, not trained", "qat18": "trained, 18x", "qat28": "trained, 28x"}
 FIRST: Place = (16, 4, 0.3)
 
@@ -64,22 +60,13 @@ class Slider(Choice):
         return super().wire(name) | {"kind": "range"}
 
 
-def _percent(sparsity: Any) -> int:
-    return round(100 * sparsity)
-
-
-def _named(one: Point, more: str = "") -> str:
-    T = "real values" if one.T == REAL else f"T = {one.T}"
-    return f"{T}, {one.bits} bits, {_percent(one.sparsity)} % zeros: {one.right:.1f} % right{more}"
-
-
 def _clouds(found: dict[Place, Point]) -> dict[str, Any]:
     """What stands still: all points, the fronts, the trained networks, the targets."""
     some = list(found.values())
     shown: dict[str, Any] = {
         "all x": np.array([one.file for one in some]),
         "all y": np.array([one.right for one in some]),
-        "all": [_named(one, f", {one.file:.2f} times smaller") for one in some],
+        "all": [named(one, f", {one.file:.2f} times smaller") for one in some],
     }
     reach = [TIMES]
     for way in ENERGY:
@@ -87,7 +74,7 @@ def _clouds(found: dict[Place, Point]) -> dict[str, Any]:
         shown |= {
             f"{way} x": np.array([s for _, s in there]),
             f"{way} y": np.array([one.right for one, _ in there]),
-            way: [_named(one, f", as {way} {s:.2f} times less energy") for one, s in there],
+            way: [named(one, f", as {way} {s:.2f} times less energy") for one, s in there],
         }
         reach += [s for _, s in there]
     for name, what in (("front", "file"), ("energy front", "energy")):
@@ -116,73 +103,13 @@ def _trained(found: dict[Place, Point]) -> dict[str, Any]:
     }
 
 
-def _bars(one: Point) -> list[float | None]:
-    """Times better than the dense 8-bit network, for each of WHAT; None where there is nothing to show."""
-    f, dense = one.figures, one.figures["counts"]["numbers"]["synapses"]
-    e = one.energy
-    timed = latencies().get((one.bits, one.sparsity), {}) if one.T == REAL else {}
-    return [
-        one.file,
-        dense / f["macs"], e.get("numbers_vs_int8"), e.get("numbers_vs_int8_dram"),
-        dense / f["synops"] if "synops" in f else None,
-        e.get("spikes_vs_int8"), e.get("spikes_vs_int8_dram"),
-        timed.get("ratio_vs_int8"),
-    ]  # fmt: skip
-
-
-def shown(one: Point | None, behind: float | None, here: bool = False) -> dict[str, Any]:
-    """The part of the figure that moves; None: a point that is not measured yet. here: on this machine.
-
-    "file x", "file y" (1,), "energy x", "energy y" (2,): NaN where unknown; bar (8,), "bar text" (8,), words.
-    """
-    if one is None:
-        gap, two = np.array([math.nan]), np.full(2, math.nan)
-        return {
-            "file x": gap, "file y": gap, "energy x": two, "energy y": two, "bar": np.zeros(len(WHAT)),
-            "bar text": ["not measured yet"] * len(WHAT), "words": "This point is not measured yet",
-        }  # fmt: skip
-    bars = _bars(one)
-    why = ["", "", "no row", "no row", *["no spikes" if one.T == REAL else "no row"] * 3]
-    why.append("no row" if one.T == REAL else "simulated only")
-    ways = [saved(one, way) for way in ENERGY]
-    return {
-        "file x": np.array([one.file]),
-        "file y": np.array([one.right]),
-        "energy x": np.array([math.nan if s is None else s for s in ways]),
-        "energy y": np.full(2, one.right),
-        "bar": np.array([0.0 if x is None else x - 1 for x in bars]),
-        "bar text": [f"{x:.2f}x" if x is not None else w for x, w in zip(bars, why, strict=True)],
-        "words": _words(one, behind, here),
-    }
-
-
-def _words(one: Point, behind: float | None, here: bool) -> str:
-    f = one.figures
-    text = _named(one, f" (Thai {100 * f['exact_match_th']:.1f}, English {100 * f['exact_match_en']:.1f})")
-    if behind is not None:
-        text += f", {behind:.1f} points behind 8 bits"
-    text += f", {f['bits_per_answer_byte']:.3f} bits per answer byte; {f['bytes']:,} bytes, {one.file:.2f} "
-    text += f"times smaller than with 8 bits; a token is {f['macs']:,.0f} products of numbers"
-    if "synops" in f:
-        text += f", or {f['synops']:,.0f} additions by {f['spikes']:,.0f} spikes"
-        text += f" in {f['ticks_per_token']:,} ticks"
-    costs = [f"as {way} {times(s)}" for way in ENERGY[::-1] if (s := saved(one, way)) is not None]
-    if costs:
-        text += f"; energy (simulated) {', '.join(costs)} than with 8 bits"
-    return text + (". Measured here" if here else "")
-
-
-def times(ratio: float) -> str:
-    """2.5 -> "2.5 times less", 0.5 -> "2.0 times more"."""
-    return f"{ratio:.1f} times less" if ratio >= 1 else f"{1 / ratio:.1f} times more"
-
-
 def explorer() -> Any:
     """Three sliders -> file, energy, operations and quality of the point, among all points measured."""
     found = points()
     if not found and static():
         return Markdown(NOT_YET)
     yours: dict[Place, Point] = {}
+    timed = latencies()
     cloud = _clouds(found) | {"what": list(WHAT)}
     axes = [sorted({place[i] for place in found}, key=_order) for i in range(3)]  # type: ignore[arg-type]
     T, bits, zeros = (
@@ -193,7 +120,7 @@ def explorer() -> Any:
     def compute(T: int | str, bits: int, sparsity: int) -> dict[str, Any]:
         place = (T, bits, sparsity / 100)
         one = yours.get(place) or found.get(place)
-        return cloud | shown(one, lost(one, found) if one else None, place in yours)
+        return cloud | shown(one, lost(one, found) if one else None, timed, place in yours)
 
     first = FIRST if FIRST in found else next(iter(found), FIRST)
     widget = Explorer(
@@ -202,7 +129,7 @@ def explorer() -> Any:
         controls={
             "T": Slider(*T, value=first[0], label="T (ticks a number)"),
             "bits": Slider(*bits, value=first[1], label="bits of a weight"),
-            "sparsity": Slider(*map(_percent, zeros), value=_percent(first[2]), label="zeros", unit="%"),
+            "sparsity": Slider(*map(percent, zeros), value=percent(first[2]), label="zeros", unit="%"),
         },
         changes=pictures.CHANGES,
         describe=lambda r: r["words"] + ".",
@@ -276,7 +203,7 @@ def front_table() -> Any:
             if behind is not None and behind <= 2 * POINTS:
                 energy = one.best_energy()
                 lines.append([
-                    what, one.T, one.bits, f"{_percent(one.sparsity)} %", f"{one.right:.1f}", f"{behind:.1f}",
+                    what, one.T, one.bits, f"{percent(one.sparsity)} %", f"{one.right:.1f}", f"{behind:.1f}",
                     f"{one.file:.2f}", "" if energy is None else f"{energy:.2f}",
                 ])  # fmt: skip
     heads = ("best in", "T", "bits", "zeros", "right, %", "points lost", "file, x", "energy, x")

@@ -4,8 +4,9 @@ import sys
 from functools import partial
 
 import pytest
+from typer.testing import CliRunner
 
-from neurolab import measurements, sweep
+from neurolab import cli, measurements, sweep
 from neurolab.sweep import Job
 
 
@@ -80,3 +81,13 @@ def test_a_cluster_without_its_extra_is_named(tmp_path, log, monkeypatch):
     with pytest.raises(ValueError, match=r"--cluster needs the extra \[cluster\]: .* -e '\.\[cluster\]'"):
         sweep.run(jobs(log, 1), store=tmp_path, progress=False, cluster="local")
     assert not log.exists()
+
+
+def test_the_command_passes_the_cluster_on(monkeypatch, tmp_path):
+    seen = {}
+    monkeypatch.setenv("NEUROLAB_FOLDER", str(tmp_path))
+    monkeypatch.setattr(sweep, "run", lambda wanted, **how: seen.update(how, jobs=len(wanted)) or [])
+    asked = ["sweep", "tradeoff", "--only", "tradeoff.latency", "--cluster", "tcp://host:8786"]
+    assert CliRunner().invoke(cli.app, asked).exit_code == 0
+    assert seen["cluster"] == "tcp://host:8786"
+    assert seen["jobs"] == 6

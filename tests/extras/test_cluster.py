@@ -12,7 +12,7 @@ from neurolab import measurements, sweep, sweep_cluster
 from neurolab.paths import ROOT
 from tests.sweep_toy import jobs, notes
 
-COUNT, SECONDS = 10, 0.6
+COUNT, SECONDS = 9, 1.5
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +20,14 @@ def workers_find_the_tests(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
-def kill_one(log, killed):
-    """Kill the first worker that is in the middle of a job once three are done."""
+def kill_one(log, store, killed):
+    """Kill a worker at the beginning of a job, once three are done and all that is done is kept."""
     while True:
+        kept = {row.setting["n"] for row in measurements.read("tradeoff.toy", store=store)}
         seen = notes(log)
         done = {n for what, n, _ in seen if what == "end"}
         busy = [(n, process) for what, n, process in seen if what == "begin" and n not in done]
-        if len(done) >= 3 and busy:
+        if len(done) >= 3 and busy and done <= kept:
             killed.append(busy[-1])
             os.kill(busy[-1][1], signal.SIGKILL)
             return
@@ -35,7 +36,7 @@ def kill_one(log, killed):
 
 def test_a_killed_worker_costs_no_row_and_nothing_is_done_twice(tmp_path):
     log, store, killed = tmp_path / "log", tmp_path / "store", []
-    watch = threading.Thread(target=kill_one, args=(log, killed), daemon=True)
+    watch = threading.Thread(target=kill_one, args=(log, store, killed), daemon=True)
     watch.start()
     made = sweep.run(
         jobs(COUNT, log, SECONDS), parallel=3, store=store, progress=False, cluster=sweep_cluster.LOCAL
