@@ -88,7 +88,9 @@ def table(found: Mapping[str, Any]) -> Table:
         drawn.add_row("outputs: cosine similarity, least token", f"{found['cosine_least']:.5f}")
         drawn.add_row("compared on", str(found["calibration"]))
     if "onnx" in found:
-        drawn.add_row(f"{Path(found['onnx']).name} and its data, bytes", f"{found['onnx_bytes']:,}")
+        drawn.add_row(f"{Path(found['onnx']).name} and its data (no head), bytes", f"{found['onnx_bytes']:,}")
+        if found["onnx_floating"]:
+            drawn.add_row("of it still float32", ", ".join(found["onnx_floating"]))
         drawn.add_row("its outputs: cosine similarity, mean", f"{found['onnx_cosine']:.5f}")
         low, high = found["latency_ratio_low"], found["latency_ratio_high"]
         faster = f"{found['latency_ratio']:.2f} x ({low:.2f} to {high:.2f})"

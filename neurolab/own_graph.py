@@ -6,7 +6,8 @@ output; embeddings are looked up as 8-bit codes. Sources of the operators: ONNX,
 MatMulInteger, from operator set 11 and 10 on.
 
 Input: input_ids (B, L), int64, no padding.  Output: hidden (B, L, D), float32, of the bare network; a head
-on top of it, and a cache of keys and values, are not in the graph.
+on top of it, and a cache of keys and values, are not in the graph. 4-bit weights with a step a group of
+columns have no such product in ONNX: their values are rounded once more, to 8 bits, a scale an output.
 """
 
 from __future__ import annotations

@@ -106,3 +106,20 @@ def test_the_peak_is_read_in_a_process_of_its_own(bert: Path, tmp_path: Path) ->
     found = own_peak.measure(bert, tmp_path / "m.nlab", "int8")
     assert found["bytes"] == (tmp_path / "m.nlab").stat().st_size
     assert found["peak_over_model"] == pytest.approx(found["peak_bytes"] / found["float_bytes"])
+
+
+def test_rows_are_of_random_weights_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from neurolab import sweep
+
+    jobs = sweep.jobs("own")
+    assert {job.name for job in jobs} == {"compress.model"}
+    assert {job.setting["weights"] for job in jobs} == {"random"}
+    assert len({json.dumps(job.setting) for job in jobs}) == len(jobs)
+    tiny = next(job for job in jobs if job.setting["precision"] == "int8" and "small" in job.setting["model"])
+    monkeypatch.setitem(own_random.SIZES, "small", TINY)
+    figures = tiny.make()
+    assert figures["ratio_vs_fp32"] > 2
+    assert figures["cosine"] > 0.999
+    assert {"compress_seconds", "coder", "bytes", "largest_error"} <= figures.keys()
+    assert "peak_bytes" not in figures  # of so small a model it says nothing
+    json.dumps(figures)

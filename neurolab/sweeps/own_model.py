@@ -21,6 +21,9 @@ MODELS = {
     "small Llama-like": ("llama", "small", {"int8": 0.5, "int4": 0.5, "int8_onnx": 0.5}),
 }
 """Family, size, and about how many minutes each precision takes."""
+ENOUGH = 100e6
+"""Bytes of a model from which on its peak is a row's: a smaller one's is a fixed few megabytes of work."""
+MEMORY = ("peak_bytes", "peak_over_model", "largest_layer_ratio")
 LEFT = ("file", "model", "precision", "layers", "skipped", "cosine_by_block", "calibration", "sparsity")
 """Of the report, what is no figure of a row."""
 
@@ -45,6 +48,8 @@ def compressed(family: str, size: str, precision: str) -> dict[str, Any]:
             of_matrices = [layer["error"] for layer in found["layers"] if layer["kind"] == "linear"]
             found["compress_seconds"] = found.pop("seconds")
             found["largest_error"] = max(of_matrices)
+            if found["float_bytes"] < ENOUGH:
+                found = {name: value for name, value in found.items() if name not in MEMORY}
     return {name: value for name, value in found.items() if name not in LEFT}
 
 
