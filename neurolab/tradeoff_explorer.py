@@ -4,7 +4,7 @@ What a chapter needs of it:
 
     explorer()               the figure with its sliders; in a notebook with a button that measures the chosen
                              point on the reader's machine. In the book a line of text while there are no rows
-    front_table()            the points that no other beats, as a table (Markdown)
+    front_table()            the points that no other beats, up to POINTS behind 8 bits, as a table (Markdown)
     best(points, what)       the cheapest point that loses at most so many points of exact match against 8
                              bits, as a dict: T, bits, sparsity, exact_match (%), lost (points), file and
                              energy (times better than 8 bits; energy None without its row); None: there is
@@ -194,13 +194,13 @@ def with_button(widget: Explorer, yours: dict[Place, Point], found: dict[Place, 
 
 
 def front_table() -> Any:
-    """The points that no other beats in file and quality, or in energy and quality, as a table."""
+    """The points that no other beats and that lose at most POINTS against 8 bits, as a table."""
     found = points()
     lines = []
     for what in ("file", "energy"):
         for one in best_points(found.values(), what):
             behind = lost(one, found)
-            if behind is not None and behind <= 2 * POINTS:
+            if behind is not None and behind <= POINTS:
                 energy = one.best_energy()
                 lines.append([
                     what, one.T, one.bits, f"{percent(one.sparsity)} %", f"{one.right:.1f}", f"{behind:.1f}",

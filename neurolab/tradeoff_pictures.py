@@ -45,7 +45,7 @@ def points(result: Result) -> go.Figure:
             line={"color": FRONT, "width": 2, "shape": "vh"}, marker={"size": 7, "color": FRONT},
         )  # fmt: skip
     figure.add_scatter(
-        x=result["trained x"], y=result["trained y"], name="trained for it", mode="markers",
+        x=result["trained x"], y=result["trained y"], name="chapters 4 and 5", mode="markers",
         hovertext=list(result["trained"]), hoverinfo="text",
         marker={"color": COLOURS["purple"], "size": 12, "symbol": "star"},
     )  # fmt: skip
