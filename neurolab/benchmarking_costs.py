@@ -47,7 +47,7 @@ def operations_and_time(step: Step, config: Config) -> dict[str, Any]:
 
 def batches(step: Step, config: Config) -> dict[str, Any]:
     """Sequences in one call, a piece each: tokens a second, milliseconds of the call, and the cache in MB."""
-    batch = np.array([1, 2, 4, 8, 16, 32, 64, 128])
+    batch = np.array([1, 2, 4, 8, 16, 32, 64])
     ms = per_call(step, config, [(int(b), 1, PAST) for b in batch])
     per_second = 1e3 * batch / ms
     held = np.array([batch_of(config, int(b), 1, PAST + 1)[1].nbytes for b in batch]) / 1e6

@@ -143,8 +143,8 @@ def cached(result: Result) -> go.Figure:
 
 
 BATCHES = (
-    ("tokens", "tokens a second, x one", A),
-    ("wait", "time of a call, x one", B),
+    ("tokens", "tokens/s, x one", A),
+    ("wait", "a call, x one", B),
     ("memory", "caches (MB)", COLOURS["green"]),
 )
 
@@ -173,16 +173,16 @@ def batches(result: Result) -> go.Figure:
 
 
 def baselines(result: Result) -> go.Figure:
-    """One thing beside several rivals: rival (R,) names, times (R,) better, text (R,); 1 is a line."""
-    figure = go.Figure(layout=layout(height=320, showlegend=False, margin={"l": 168}))
+    """One thing beside several rivals: rival (R,) names, log (R,) of base 2, text (R,); 1 is a line."""
+    figure = go.Figure(layout=layout(height=340, showlegend=False, margin={"l": 112}))
     figure.add_bar(
         x=result["log"], y=list(result["rival"]), orientation="h", name="times better",
         text=list(result["text"]), textposition="outside", cliponaxis=False, marker={"color": A},
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, ticklabelstandoff=4)
     return figure.update_xaxes(
-        title_text="times better (each step: twice as much)", range=[-1.6, 5.2], zeroline=True,
-        tickvals=[-1, 0, 1, 2, 3, 4, 5], ticktext=["0.5", "1", "2", "4", "8", "16", "32"],
+        title_text="times better", range=[-1.2, 6.2], zeroline=True, tickangle=0, tickvals=[0, 1, 2, 3, 4, 5],
+        ticktext=["1", "2", "4", "8", "16", "32"],
     )  # fmt: skip
 
 
@@ -190,14 +190,14 @@ BASELINES_CHANGES = {"times better": {"x": "log", "y": "rival", "text": "text"}}
 
 
 def claims(result: Result) -> go.Figure:
-    """Every claim that has a figure: how many times better it was measured than claimed, by verdict.
+    """Every claim that has a figure: how many times better it was measured than its rule asks, by verdict.
 
     id (C,), times (C,) clipped to the axis, verdict (C,), said (C,) for the pointer.
     """
     many = len(result["id"])
     figure = go.Figure(layout=layout(height=150 + 17 * many, margin={"l": 48}))
     figure.add_scatter(
-        x=[1, 1], y=[result["id"][0], result["id"][-1]], mode="lines", name="as claimed",
+        x=[1, 1], y=[result["id"][0], result["id"][-1]], mode="lines", name="as asked",
         line={"color": GREY, "dash": "dash", "width": 2},
     )  # fmt: skip
     for word, (colour, symbol) in VERDICTS.items():
@@ -213,5 +213,5 @@ def claims(result: Result) -> go.Figure:
         autorange="reversed", dtick=1,
     )  # fmt: skip
     return figure.update_xaxes(
-        title_text="measured, as times what was claimed", type="log", tickvals=TICKS, side="bottom",
+        title_text="measured, as times what was asked", type="log", tickvals=TICKS, side="bottom",
     )  # fmt: skip

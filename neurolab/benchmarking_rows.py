@@ -242,22 +242,32 @@ def compared(subject: str) -> dict[str, Any]:
     found = dict(sorted(rivals(SUBJECTS[subject]).items(), key=lambda one: -one[1]))
     first, last = next(iter(found)), list(found)[-1]
     return {
-        "rival": [f"against {name}" for name in found],
+        "rival": [_broken(name) for name in found],
         "log": np.array([math.log2(ratio) for ratio in found.values()]),
-        "text": [f"{ratio:.1f} times" for ratio in found.values()],
-        "words": f"{subject}: {found[first]:.1f} times better than {first}, {found[last]:.2f} times as "
-        f"good as "
-        f"{last}. Nothing but the rival has changed",
+        "text": [f"{short(ratio)}x" for ratio in found.values()],
+        "words": f"{subject[0].upper() + subject[1:]}: {short(found[first])} times better than {first}, "
+        f"{short(found[last])} times as good as {last}. Nothing but the rival has changed",
     }
+
+
+def short(ratio: float) -> str:
+    """Two digits behind the point where that is where the news is."""
+    return f"{ratio:.1f}" if ratio >= 2 else f"{ratio:.2f}"
+
+
+def _broken(name: str) -> str:
+    """A rival's name on two lines of a narrow margin."""
+    first, comma, rest = name.partition(", ")
+    return f"{first},<br>{rest}" if comma else name.replace(" in ", "<br>in ")
 
 
 # ---- claimed and measured ---------------------------------------------------------------------------------
 
 
 def claimed() -> dict[str, Any] | None:
-    """For every claim with a figure and a bound: measured, as times what was claimed; the best first.
+    """For every claim with a figure and a bound: measured, as times what its rule asks; the best first.
 
-    times: above 1 where it was measured better than claimed, clipped to 1/50 .. 50.  None without any.
+    times: above 1 where it was measured better than asked, clipped to 1/50 .. 50.  None without any.
     """
     found = []
     for claim, verdict in zip(claims.claims(), claims.verdicts(), strict=True):

@@ -77,5 +77,5 @@ def readers(runs: int, statistic: str, count: int = 20) -> dict[str, Any]:
         "down": found[:, 0] - found[:, 1],
         "truth": np.array([truth, truth]),
         "words": f"{runs} runs, {statistic}: {int(holds.sum())} of {count} intervals hold the true "
-        f"{truth:.2f} ms; they are about +-{wide:.1f} % wide",
+        f"{truth:.2f} ms; half of one is about {wide:.1f} % wide",
     }

@@ -8,7 +8,7 @@ from typing import Any
 from IPython.display import Markdown
 
 from neurolab import claims
-from neurolab.benchmarking_rows import NOT_YET, claimed, name_of, rivals
+from neurolab.benchmarking_rows import NOT_YET, claimed, name_of, rivals, short
 from neurolab.guess import Guess
 from neurolab.measurements import Measurement, read, sentence
 from neurolab.quantization_rows import by, values
@@ -56,12 +56,12 @@ def baseline_sentence() -> Any:
         return Markdown(NOT_YET)
     best, least = max(found, key=lambda n: found[n]), min(found, key=lambda n: found[n])
     return sentence(
-        "The 8-bit file has not changed, nor has its time: it is **{high:.1f} times** as fast as {best}, and "
-        "**{low:.1f} times** as fast as {least}.",
+        "The 8-bit file has not changed, nor has its time: it is **{high} times** as fast as {best}, and "
+        "**{low} times** as fast as {least}.",
         *read("export.latency", runtime="onnx", what="step"),
-        high=found[best],
+        high=short(found[best]),
         best=best,
-        low=found[least],
+        low=short(found[least]),
         least=least,
     )
 
@@ -175,7 +175,7 @@ def claims_sentence() -> Any:
     found = claimed()
     if found is not None:
         under = [i for i, t in zip(found["id"], found["times"], strict=True) if t >= 2]
-        text += f". {len(under)} came out at least **twice as good** as they claim"
+        text += f". {len(under)} came out at least **twice as good** as their rule asks"
     kinds = sorted({row.kind for verdict in claims.verdicts() for row in verdict.rows})
     return Markdown(f"{text}. *({', '.join(kinds)})*" if kinds else f"{text}.")
 
