@@ -15,7 +15,7 @@ from typing import Any
 from neurolab.sweep import Job
 
 MODELS = {
-    "BERT-base sized": ("bert", "bert-base", {"int8": 3.0, "int4": 8.0, "int8_onnx": 6.0}),
+    "BERT-base sized": ("bert", "bert-base", {"int8": 1.5, "int4": 3.0, "int8_onnx": 2.5}),
     "small BERT-like": ("bert", "small", {"int8": 0.5, "int4": 0.5, "int8_onnx": 0.5}),
     "small GPT-2-like": ("gpt2", "small", {"int8": 0.5, "int4": 0.5, "int8_onnx": 0.5}),
     "small Llama-like": ("llama", "small", {"int8": 0.5, "int4": 0.5, "int8_onnx": 0.5}),
