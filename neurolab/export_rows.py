@@ -54,7 +54,7 @@ def said(key: str, value: Any) -> Any:
         "precision": PRECISIONS,
         "format": PRECISIONS,
         "runtime": RUNTIMES,
-        "model": MODELS,
+        "model": PRECISIONS | MODELS,
         "file": MODELS,
     }
     return names.get(key, {}).get(value, value)
@@ -126,14 +126,15 @@ def latency_table() -> Any:
     lines = []
     for (runtime, precision), here in by(rows, "runtime", "format").items():
         token, prompt = ([r for r in here if r.setting["what"] == what] for what in ("step", "prompt"))
+        one = "1" if precision == "fp32" else ""
         lines.append(
             [
                 said("runtime", runtime),
                 said("format", precision),
-                f"**{cell}**" if (cell := spread(values(token, "ratio_vs_fp32"), 2)) else "",
+                f"**{cell}**" if (cell := spread(values(token, "ratio_vs_fp32"), 2)) else one,
                 spread(values(token, "p95_ratio"), 2),
                 spread(values(token, "ratio_vs_torch"), 1),
-                spread(values(prompt, "ratio_vs_fp32"), 2),
+                spread(values(prompt, "ratio_vs_fp32"), 2) or (one if prompt else ""),
                 spread(values(prompt, "ratio_vs_torch"), 1),
             ]
         )
@@ -187,7 +188,7 @@ def page_table() -> Any:
         {"model": "model"},
         [
             ("first visit (MB)", "first_visit_bytes", 1, 1e-6), ("second (bytes)", "second_visit_bytes", 0),
-            ("first token (ms)", "first_token_ms", 0), ("tokens a second", "tokens_per_second", 0),
+            ("first token (ms)", "first_token_ms", 1), ("tokens a second", "tokens_per_second", 0),
             ("same answers as Python (%)", "equal_answers_percent", 2),
         ],
         note="measured in this machine's Chromium: a computer, no phone",

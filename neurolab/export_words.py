@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from IPython.display import HTML, Markdown
@@ -10,9 +11,13 @@ from neurolab.export_rows import NOT_YET, PRECISIONS, RUNTIMES, SHIPPED, both, e
 from neurolab.guess import Guess
 from neurolab.measurements import read, sentence
 from neurolab.paths import static
+from neurolab.quantization_rows import spread
 
 SLOWEST = {"fp32": "that of floats", "int8": "that of 8 bits", "int4": "that of 4 bits"}
 """The files that the second guess may name."""
+
+EQUAL = 1.05
+"""Two speeds that are no further apart than this (a ratio) are called equal: a clock's noise is as large."""
 
 
 def times(ratio: float, than: str = "") -> str:
@@ -20,6 +25,19 @@ def times(ratio: float, than: str = "") -> str:
     if ratio >= 1:
         return f"{ratio:.1f} times as fast{f' as {than}' if than else ''}"
     return f"{1 / ratio:.1f} times **slower**{f' than {than}' if than else ''}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Files in words: "**8 bits**", "**8 bits** and **4 bits**", "**a**, **b** and **c**"."""
+    said = [f"**{PRECISIONS[name]}**" for name in names]
+    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+
+
+def fastest_of(speed: Mapping[str, float], names: Iterable[str]) -> list[str]:
+    """The fastest of some files, and those that are equally fast (`EQUAL`), in the order of names."""
+    names = list(names)
+    top = max(speed[name] for name in names)
+    return [name for name in names if speed[name] * EQUAL >= top]
 
 
 def phone_card() -> Any:
@@ -64,12 +82,15 @@ def fastest_sentence() -> Any:
     found = speeds("here")
     if "int8" not in found:
         return Markdown(NOT_YET)
-    best = max(found, key=lambda name: found[name])
-    first = times(found["int8"])
-    text = f"With 8 bits a token is {first if found['int8'] < 1 else f'**{first}**'}"
+    best = fastest_of(found, found)
+    first = times(found["int8"], "floats")
+    text = f"With 8 bits a token is {first if found['int8'] < 1 else f'**{first}**'} in ONNX Runtime"
     if "int4" in found:
         text += f", with 4 bits {times(found['int4'])}"
-    text += f"; the fastest file here is the one of **{PRECISIONS[best]}**"
+    if len(best) == 1:
+        text += f"; the fastest file here is the one of {listed(best)}"
+    else:
+        text += f"; {listed(best)} are the fastest files here, and equally fast (within {EQUAL - 1:.0%})"
     if "int4_unpacked" in found:
         text += (
             ". The same 4 bits without a kernel of their own, turned into floats at each call, are "
@@ -81,13 +102,16 @@ def fastest_sentence() -> Any:
 def verdict_of_places() -> tuple[str, str] | None:
     """The fastest file here, and the slowest one in a browser, floats among them; None before it is measured.
 
-    Only files that one would ship and that were timed in both places count.
+    Only files that one would ship and that were timed in both places count.  Where several are equally fast
+    here and one of them is the slowest in a browser, it is that one.
     """
     here, browser = speeds("here"), speeds("browser")
     names = [name for name in ("fp32", *both()) if name in SHIPPED]
     if len(names) < 2:
         return None
-    return max(names, key=lambda n: here[n]), min(names, key=lambda n: browser[n])
+    worst = min(names, key=lambda n: browser[n])
+    best = worst if worst in fastest_of(here, names) else max(names, key=lambda n: here[n])
+    return best, worst
 
 
 def places_sentence() -> Any:
@@ -97,10 +121,13 @@ def places_sentence() -> Any:
         return Markdown(NOT_YET)
     best, worst = found
     here, browser = speeds("here"), speeds("browser")
-    first = max((n for n in browser if n in SHIPPED), key=lambda n: browser[n])
-    if best == worst:
+    equal = [n for n in fastest_of(here, (n for n in here if n in SHIPPED)) if n != best]
+    if best == worst and best == "fp32":
+        text = "The file that is fastest here, floats, is the **slowest in a browser**"
+    elif best == worst:
+        as_fast = f" (and {listed(equal)} {'is' if len(equal) == 1 else 'are'} as fast)" if equal else ""
         text = (
-            f"The file that is fastest here, {PRECISIONS[best]}, is the **slowest in a browser**: "
+            f"The file that is fastest here, {PRECISIONS[best]}{as_fast}, is the **slowest in a browser**: "
             f"{times(here[best], 'floats')} on this processor, {times(browser[best], 'floats')} there"
         )
     else:
@@ -109,8 +136,34 @@ def places_sentence() -> Any:
             f"{times(browser[best], 'floats')}. Slowest there is **{PRECISIONS[worst]}**, "
             f"{times(browser[worst], 'floats')}"
         )
-    text += f". In the browser one would take {PRECISIONS[first]} ({times(browser[first])})"
+    text += f". {_taken(browser)}{_prompt()}"
     return sentence("{text}.", *read("export.browser", what="step"), text=text)
+
+
+def _taken(browser: Mapping[str, float]) -> str:
+    """What one would take in a browser, for one token after the other."""
+    first = fastest_of(browser, (n for n in browser if n in SHIPPED))
+    others = [n for n in browser if n in SHIPPED and n != "fp32"]
+    if first != ["fp32"]:
+        return f"In the browser one would take {listed(first)} ({times(browser[first[0]], 'floats')})"
+    near = max(others, key=lambda n: browser[n])
+    return (
+        "In the browser plain **floats** are the fastest of all: the best file of fewer bits, "
+        f"{PRECISIONS[near]}, is {times(browser[near])}"
+    )
+
+
+def _prompt() -> str:
+    """The same for a prompt, where it turns out otherwise: the fastest file there, if not that of a token."""
+    step, prompt = speeds("browser"), speeds("browser", "prompt")
+    names = [n for n in prompt if n in SHIPPED and n in step]
+    if len(names) < 2:
+        return ""
+    best = fastest_of(prompt, names)
+    if set(best) & set(fastest_of(step, names)):
+        return ""
+    fast = max(prompt[n] for n in best)
+    return f". That is for a token; for a prompt, many pieces at once, {listed(best)} win ({times(fast)})"
 
 
 def lesson() -> Any:
@@ -120,8 +173,8 @@ def lesson() -> Any:
         return None
     if found[0] == found[1]:
         return Markdown(
-            "Fewer bits were faster where somebody had written a kernel for them, and slower where nobody "
-            "had. **Which format a file has, and who has a kernel for it, mattered more than its bits.**"
+            "One and the same file won in one place and lost in the other. "
+            "**Which format a file has, and who has a kernel for it there, mattered more than its bits.**"
         )
     return Markdown(
         "What is fastest in one place need not be so in the other. **Measure where it is going to run.**"
@@ -155,7 +208,7 @@ def arm64_sentence() -> Any:
     if good:
         least = min(r.figures["equal_answers_percent"] for r in good)
         cores = len({r.setting["core"] for r in good})
-        text = f"On {cores} kind{'s' if cores > 1 else ''} of core every file gives " + (
+        text = f"On {cores} kind{'s' if cores > 1 else ''} of emulated core every file gives " + (
             "**the same answers**" if least == 100 else f"at least **{least:.1f} %** of the same answers"
         )
     if wrong:
@@ -189,16 +242,24 @@ def spiking_sentence() -> Any:
 def quantized_sentence() -> Any:
     """Claim D2's three figures, of ONNX Runtime's 8 bits."""
     rows = read("export.quantized")
-    memory, latency, energy = (
-        of("export.quantized", figure)
-        for figure in ("peak_memory_saved_percent", "latency_ratio", "energy_ratio")
+    memory, latency = (
+        every("export.quantized", key) for key in ("peak_memory_saved_percent", "latency_ratio")
     )
-    if memory is None or latency is None:
+    process = every("export.quantized", "process_memory_saved_percent")
+    energy = of("export.quantized", "energy_ratio")
+    if not memory or not latency:
         return Markdown(NOT_YET)
-    less = f"**{abs(memory):.0f} %** {'less' if memory >= 0 else 'more'}"
-    text = f"The quantized file takes {less} memory at its peak and is {times(latency)}"
+    less = "less" if min(memory) >= 0 else "less (below zero: more)"
+    text = "In 8 bits" + (" (ONNX Runtime, the mean of its two file formats)" if len(latency) > 1 else "")
+    text += f" the network takes **{spread(memory, 0)} %** {less} memory at its peak"
+    if process:
+        text += f" (the whole process, with the runtime: {spread(process, 0)} %)"
+    text += f", and a token is {spread(latency, 1)} times as fast"
     if energy is not None:
-        text += f"; by the energy model it takes {energy:.1f} times less energy"
+        text += f"; by the energy model (simulated) an answer takes {energy:.1f} times less energy"
+        dram = of("export.quantized", "energy_ratio_dram")
+        if dram is not None:
+            text += f", {dram:.1f} times if the weights have to come from DRAM"
     return sentence("{text}.", *rows, text=text)
 
 
@@ -212,8 +273,9 @@ def page_sentence() -> Any:
     if first is None or again is None or wait is None:
         return Markdown(NOT_YET)
     return sentence(
-        "The first visit, with runtime and model, transfers **{first:.1f} MB**, the second {again:,.0f} "
-        "bytes; the first piece of an answer is there after {wait:.0f} ms (in this machine's Chromium).",
+        "The first visit, with the runtime and the file of 8 bits, transfers **{first:.1f} MB**, the second "
+        "{again:,.0f} bytes; the first piece of an answer is there after {wait:.0f} ms (in this machine's "
+        "Chromium).",
         *read("phone.page", model="int8"),
         first=first / 1e6,
         again=again,

@@ -216,7 +216,10 @@ def test_the_surprise_is_said_where_rows_bear_it_out(store):
     said = words.places_sentence().data
     assert "fastest here, 4 bits, is the **slowest in a browser**: 2.5 times as fast as floats" in said
     assert "10.0 times **slower** than floats there" in said
-    assert "In the browser one would take 8 bits (1.4 times as fast)" in said
+    assert (
+        "In the browser one would take **8 bits** (1.4 times as fast as floats). That is for a token" in said
+    )
+    assert "for a prompt, many pieces at once, **4 bits** win (5.0 times as fast). *(measured)*" in said
     assert "mattered more than its bits" in words.lesson().data
     explorer = explorers.places_explorer()
     assert "The same files, twice" in explorer._spec["title"]
@@ -225,6 +228,29 @@ def test_the_surprise_is_said_where_rows_bear_it_out(store):
     lines = results.latency_table().data.splitlines()
     assert "| ONNX Runtime | 4 bits | **2.50** |  |  | 4.00 | 6.0 |" in lines
     assert lines[-3] == "| ORT format | floats | **1.00** |  |  |  |  |"
+    setting = {"runtime": "openvino", "format": "fp32", "what": "step"}
+    store(made("export.latency", setting, ratio_vs_torch=2.7))
+    assert "| OpenVINO | floats | 1 |  | 2.7 |  |  |" in results.latency_table().data.splitlines()
+
+
+def test_files_that_are_equally_fast_here_share_the_first_place(store):
+    store(latency("int8", 1.34), latency("int4", 1.33), browser("int8", 0.76), browser("int4", 0.12))
+    assert words.verdict_of_places() == ("int4", "int4")
+    said = words.places_sentence().data
+    assert "The file that is fastest here, 4 bits (and **8 bits** is as fast), is the **slowest" in said
+    assert (
+        "plain **floats** are the fastest of all: the best file of fewer bits, 8 bits, is 1.3 times" in said
+    )
+    assert "prompt" not in said
+    assert (
+        "; **8 bits** and **4 bits** are the fastest files here, and equally" in words.fastest_sentence().data
+    )
+    store(browser("int8", 1.3, "prompt"), browser("int4", 0.5, "prompt"))
+    assert "many pieces at once, **8 bits** win (1.3 times as fast)" in words.places_sentence().data
+    store(browser("int8", 1.0, "prompt"))
+    assert "prompt" not in words.places_sentence().data
+    store(latency("int4", 1.2))
+    assert words.verdict_of_places() == ("int8", "int4")
 
 
 def test_the_surprise_is_dropped_where_they_do_not(store):
@@ -267,7 +293,7 @@ def test_the_first_guess_is_revealed_by_the_row_of_a_token(store):
     assert words.reveal_faster(Guess("export.faster", "?", low=0.5, high=6, step=0.1)).value == 1.8
     store(latency("int4", 2.5), latency("int4_unpacked", 0.25))
     said = words.fastest_sentence().data
-    assert "With 8 bits a token is **1.8 times as fast**, with 4 bits 2.5 times as fast" in said
+    assert "**1.8 times as fast as floats** in ONNX Runtime, with 4 bits 2.5 times as fast; the fast" in said
     assert "are 4.0 times **slower** than floats" in said
     assert "the one of **4 bits**" in said
 
@@ -298,7 +324,7 @@ def test_a_wrong_processor_is_named(store):
         return made("export.arm64", setting, equal_answers_percent=equal, largest_difference=0.03)
 
     store(arm("cortex-a76", "fp32", 100.0), arm("cortex-a53", "int8", 100.0))
-    assert "On 2 kinds of core every file gives **the same answers**." in words.arm64_sentence().data
+    assert "On 2 kinds of emulated core every file gives **the same answers**." in words.arm64_sentence().data
     store(arm("max", "int8", 12.0))
     said = words.arm64_sentence().data
     assert "; but on the core that the emulator calls `max` the file of 8 bits gives 12 %" in said
@@ -310,9 +336,17 @@ def test_spikes_memory_downloads_and_pages_are_told_by_their_rows(store):
     assert "none has an operator for spikes, and **3** run the layer" in words.spiking_sentence().data
     store(made("export.quantized", {"runtime": "onnx"}, peak_memory_saved_percent=61.0, latency_ratio=1.5))
     said = words.quantized_sentence().data
-    assert "takes **61 %** less memory at its peak and is 1.5 times as fast." in said
-    store(made("export.quantized", {"runtime": "onnx", "energy": "model"}, "simulated", energy_ratio=3.0))
-    assert "3.0 times less energy. *(measured and simulated)*" in words.quantized_sentence().data
+    assert "takes **61 %** less memory at its peak, and a token is 1.5 times as fast." in said
+    assert "process" not in said
+    energy = {"energy_ratio": 3.0, "energy_ratio_dram": 2.5}
+    store(made("export.quantized", {"runtime": "onnx", "energy": "model"}, "simulated", **energy))
+    figures = {"peak_memory_saved_percent": 71.0, "process_memory_saved_percent": 9.0, "latency_ratio": 1.5}
+    store(made("export.quantized", {"runtime": "ort"}, **figures))
+    said = words.quantized_sentence().data
+    assert "the mean of its two file formats) the network takes **66 (61 to 71) %** less memory" in said
+    assert "(the whole process, with the runtime: 9 %), and a token is 1.5 times as fast; by the" in said
+    assert "(simulated) an answer takes 3.0 times less energy, 2.5 times if" in said
+    assert said.endswith("*(measured and simulated)*")
     for name, size in (("ptq12", 470_000), ("qat18", 314_000)):
         store(made("export.download", {"file": name}, bytes=size, ratio_vs_fp32=5_651_000 / size))
     assert "qat18.nlab, has 314,000 bytes: **18.0 times** fewer" in words.download_sentence().data
@@ -328,7 +362,7 @@ def test_a_reader_s_phone_is_shown_to_the_reader_alone(store, monkeypatch, tmp_p
     setting = {"model": "int8", "browser": "Chrome 131", "device": "my phone", "form": "phone"}
     append(made("phone.latency", setting, p50_ms=4.0, p95_ms=6.0), tmp_path / "own")
     monkeypatch.delenv("NEUROLAB_STATIC", raising=False)
-    assert "| my phone | Chrome 131 | int8 | **4.00** | 6.00 |" in results.phones_table().data
+    assert "| my phone | Chrome 131 | 8 bits | **4.00** | 6.00 |" in results.phones_table().data
     monkeypatch.setenv("NEUROLAB_STATIC", "1")
     assert "my phone" not in results.phones_table().data
 
