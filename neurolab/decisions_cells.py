@@ -10,16 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from neurolab.decisions_energy import cheapest, counted, skipped
 from neurolab.decisions_found import (
     Found,
     Rows,
-    cheapest,
-    counted,
     eight_bits_faster,
     fastest,
     in_browser,
     on_phones,
-    skipped,
     smallest,
     steps_to_rest,
     whole_runs,
@@ -87,14 +85,17 @@ def laptop_file(rows: Rows) -> Decision:
 def microcontroller_file(rows: Rows) -> Decision:
     """Its bytes are known; nothing here reads it on a microcontroller."""
     needs = f"a reader of the coded file for a microcontroller, and {BOARD}"
-    return _open("microcontroller", "file", smallest(rows), needs)
+    return _open("microcontroller", "file", _with_name(smallest(rows)), needs)
 
 
 def chip_file(rows: Rows) -> Decision:
     """A chip keeps synapses, not a coded file."""
-    return _open(
-        "chip", "file", smallest(rows), f"{CHIP}; it keeps synapses of a fixed width, not a coded file"
-    )
+    needs = f"{CHIP}; it keeps synapses of a fixed width, not a coded file"
+    return _open("chip", "file", _with_name(smallest(rows)), needs)
+
+
+def _with_name(found: Found | None) -> Found | None:
+    return replace(found, why=f"{found.name}, {found.why}") if found else None
 
 
 def phone_latency(rows: Rows) -> Decision:
@@ -107,20 +108,22 @@ def phone_latency(rows: Rows) -> Decision:
 
 
 def laptop_latency(rows: Rows) -> Decision:
-    """The fastest file on the machine that made the rows."""
-    found = fastest(rows)
+    """The fastest on the machine that made the rows: of all networks over whole runs, and beside it the best
+    runtime and precision for the assistant as it is."""
+    runs, plain = whole_runs(rows), fastest(rows)
+    found = runs or plain
     if found is None:
         return _open("laptop", "latency", None, "rows of `neurolab sweep export` from a laptop")
-    runs = whole_runs(rows)
-    if runs is not None:
-        said = f"{found.why} {runs.why[:1].upper()}{runs.why[1:]}"
-        found = replace(found, why=said, rows=found.rows + runs.rows)
+    if runs is not None and plain is not None:
+        found = replace(
+            runs, why=f"{runs.why} The assistant as it is: {plain.why}", rows=runs.rows + plain.rows
+        )
     return _settled(
         "laptop",
         "latency",
         found,
         found.why,
-        "your own machine: another processor may choose otherwise (`neurolab sweep export`)",
+        "your own machine: another processor may choose otherwise (`neurolab sweep headline`)",
     )
 
 
@@ -140,7 +143,7 @@ def _energy(device: str, rows: Rows, needs: str) -> Decision:
         return _open(device, "energy", None, needs)
     why = f"{MODEL_ONLY}: {found.why}"
     if cheapest(rows, spiking=True) is not None:
-        why += " What spiking would save takes an event-driven chip: see the last line."
+        why += " What spiking would save takes an event-driven chip: see the last row."
     return _settled(device, "energy", found, why, needs)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from neurolab.measurements import Measurement
 
 LOSS = 1.0
-"""Points of exact match that a choice may lose."""
+"""Points of exact match that a choice may lose, where its loss was measured."""
 FILES = ("ptq", "qat")
 """How the names of chapter 5's files begin."""
 SKIPPING = "skipping"
@@ -83,6 +83,28 @@ def median(rows: Iterable[Measurement], figure: str) -> float:
     return float(statistics.median(row.figures[figure] for row in rows))
 
 
+def lost(rows: Iterable[Measurement], model: str) -> float | None:
+    """Points that one of chapter 5's files loses against 8 bits, the median of its seeds, however it is run
+    (qat28, qat28_int8); None where that was not measured."""
+    name = model.partition("_")[0]
+    read = named(rows, "headline.assistant", "exact_match_drop_points", language="both", model=name)
+    return median(read, "exact_match_drop_points") if read else None
+
+
+def within(rows: Iterable[Measurement], model: str, loss: float = LOSS) -> bool:
+    """Whether a model loses at most `loss` points, as far as is known."""
+    points = lost(rows, model)
+    return points is None or points <= loss
+
+
+def called(model: str) -> str:
+    """A model as a reader knows it: qat28_int8 is "qat28.nlab run in 8 bits"."""
+    file, _, precision = model.partition("_")
+    if file.startswith(FILES):
+        return f"{file}.nlab run in {NAMES.get(precision, precision)}" if precision else f"{file}.nlab"
+    return "the spiking network" if model.startswith("spiking") else NAMES.get(model, model)
+
+
 def smallest(rows: Rows, loss: float = LOSS) -> Found | None:
     """The smallest file that loses at most `loss` points: against the 8-bit model where that was measured
     (headline.assistant), else against floats (compression.headline)."""
@@ -108,52 +130,69 @@ def smallest(rows: Rows, loss: float = LOSS) -> Found | None:
             f"{f'; median of {len(own)} seeds' if len(own) > 1 else ''})."
         )
         label = f"{best}.nlab" if best.startswith(FILES) else f"the {best} model's file"
-        return Found(label, median(own, ratio), "x smaller", why, tuple(own))
+        return Found(label, median(own, ratio), f"x smaller than {rival}", why, tuple(own))
     return None
 
 
 def fastest(rows: Rows) -> Found | None:
-    """Runtime and precision with the least time per token on the machine of the rows (export.latency), all
-    against the same PyTorch model; files that one would not ship stay out."""
-    read = [
-        row
-        for row in named(rows, "export.latency", "ratio_vs_torch", what="step")
-        if row.setting.get("format") in NAMES
-    ]
-    if not read:
+    """Runtime and precision in which the assistant takes the least time per token on the machine of the rows
+    (export.latency), all against the same floats, those of ONNX Runtime; files that one would not ship stay
+    out."""
+    able: dict[str, list[float]] = {}
+    read: dict[str, list[Measurement]] = {}
+    for row in named(rows, "export.latency", what="step"):
+        runtime, format = str(row.setting.get("runtime")), row.setting.get("format")
+        ratio = row.figures.get("ratio_vs_fp32" if runtime == "onnx" else "ratio_vs_onnx")
+        if format not in NAMES or not isinstance(ratio, int | float):
+            continue
+        name = f"{NAMES[format]} in {RUNTIMES.get(runtime, runtime)}"
+        able.setdefault(name, []).append(float(ratio))
+        read.setdefault(name, []).append(row)
+    if not able:
         return None
-    able: dict[str, list[Measurement]] = {}
-    for (runtime, format), own in groups(read, "runtime", "format").items():
-        able.setdefault(f"{NAMES[format]} in {RUNTIMES.get(runtime, runtime)}", []).extend(own)
-    speed = {name: median(own, "ratio_vs_torch") for name, own in able.items()}
+    speed = {name: statistics.median(own) for name, own in able.items()}
     best, *others = sorted(able, key=lambda name: -speed[name])
     why = (
-        f"{speed[best]:.1f} times as fast per token as PyTorch in floats, one thread of this machine "
-        f"({_machines(able[best])})"
+        f"{best}: {speed[best]:.2f} times as fast per token as floats in ONNX Runtime, on one thread "
+        f"({machines(read[best])})"
     )
     if others:
         close = speed[others[0]] >= CLOSE * speed[best]
-        why += f"; {'hardly behind' if close else 'next'}: {others[0]}, {speed[others[0]]:.1f} times"
-    return Found(best, speed[best], "x vs PyTorch", f"{why}.", tuple(able[best]))
+        why += f"; {'hardly behind' if close else 'next'}: {others[0]}, {speed[others[0]]:.2f} times"
+    unit = "x as fast as floats in ONNX Runtime"
+    return Found(best, speed[best], unit, f"{why}.", tuple(read[best]))
 
 
-def _machines(rows: Iterable[Measurement]) -> str:
+def machines(rows: Iterable[Measurement]) -> str:
+    """The processors that made the rows."""
     return " and ".join(sorted({str(row.provenance.get("processor", "unknown machine")) for row in rows}))
 
 
 def whole_runs(rows: Rows) -> Found | None:
-    """The variant that gains most over floats of its own runtime in whole runs of many questions
-    (headline.latency)."""
-    read = named(rows, "headline.latency", "ratio_vs_fp32")
-    able = groups((r for r in read if r.setting.get("model") not in ("fp32", "float")), "model", "runtime")
+    """The variant within the loss that gains most over floats of its own runtime in whole runs of many
+    questions (headline.latency), if any does; PyTorch stays out, whose floats are slow."""
+    read = [
+        row
+        for row in named(rows, "headline.latency", "ratio_vs_fp32")
+        if row.setting.get("model") not in ("fp32", "float")
+        and row.setting.get("runtime") != "torch"
+        and row.figures["ratio_vs_fp32"] > 1
+        and within(rows, str(row.setting.get("model")))
+    ]
+    able = groups(read, "model", "runtime")
     if not able:
         return None
     best = max(able, key=lambda key: median(able[key], "ratio_vs_fp32"))
     model, runtime = best
-    ratio = median(able[best], "ratio_vs_fp32")
-    name = f"{NAMES.get(model, model)} in {RUNTIMES.get(runtime, runtime)}"
-    why = f"over whole runs {name} takes {ratio:.2f} times less time per token than floats there."
-    return Found(name, ratio, "x vs floats", why, tuple(able[best]))
+    ratio, points = median(able[best], "ratio_vs_fp32"), lost(rows, model)
+    where = RUNTIMES.get(runtime, runtime) + (" (ORT format)" if runtime == "ort" else "")
+    paid = "" if points is None else f", for {points:.2f} points of exact match ({LOSS:g} allowed)"
+    why = (
+        f"Over whole runs of many questions {ratio:.2f} times as fast per token as the assistant's floats in "
+        f"the same runtime, on one thread ({machines(able[best])}){paid}."
+    )
+    name, unit = f"{called(model)}, {where}", "x as fast as floats there"
+    return Found(name, ratio, unit, why, tuple(able[best]))
 
 
 def on_phones(rows: Rows) -> Found | None:
@@ -188,89 +227,12 @@ def in_browser(rows: Rows) -> Found | None:
     name, of = NAMES[str(best.setting["format"])], "a desktop's Chromium"
     if ratio <= 1:
         why = (
-            f"in {of} floats are the fastest file; best of the others are {name}, {ratio:.2f} times as fast."
+            f"in {of} floats are the fastest file for a token; best of the others: {name}, {ratio:.2f} times "
+            "as fast."
         )
         return Found("floats", ratio, "x vs floats", why, (best,))
     why = f"in {of} {name} are {ratio:.2f} times as fast per token as floats."
     return Found(name, ratio, "x vs floats", why, (best,))
-
-
-def cheapest(rows: Rows, spiking: bool) -> Found | None:
-    """The variant with the least energy per token against 8 bits, by the model of operations and memory:
-    the best spiking one, if any, or the best of the others (8 bits where nothing is below them)."""
-    read = [
-        row
-        for row in named(rows, "headline.energy", "ratio_vs_int8")
-        if str(row.setting.get("model", "")).startswith("spiking") == spiking
-        and row.setting.get("model") not in (*BASELINES, SKIPPING)
-    ]
-    if not read and spiking:
-        read = [
-            row
-            for row in named(rows, "spiking.energy", "ratio_vs_int8", "exact_match")
-            if 100 * (1 - row.figures["exact_match"]) <= LOSS
-        ]
-    if read:
-        best = max(read, key=lambda row: row.figures["ratio_vs_int8"])
-        ratio = float(best.figures["ratio_vs_int8"])
-        name = str(best.setting.get("model") or f"spiking ({best.setting.get('schedule')})")
-        name = f"{name} run in 8 bits" if name.startswith(FILES) else name
-        if ratio > 1 or spiking:
-            less = f"{ratio:.2f} times less" if ratio >= 1 else f"{1 / ratio:.2f} times more"
-            why = f"{name} takes {less} energy per token than 8 bits{_skipping(best)}."
-            return Found(name, ratio, "x less than 8 bits", why, (best,))
-    return None if spiking else _eight_bits(rows)
-
-
-def _skipping(row: Measurement) -> str:
-    """The same against 8 bits that skip zeros, where the row has it: the harder comparison."""
-    ratio = row.figures.get("ratio_vs_int8_zero_skipping")
-    if not isinstance(ratio, int | float) or not ratio:
-        return ""
-    return (
-        f", {ratio:.2f} times less than 8 bits that skip zeros"
-        if ratio >= 1
-        else (f", and {1 / ratio:.2f} times more than 8 bits that skip zeros")
-    )
-
-
-def skipped(rows: Rows) -> Found | None:
-    """The network of the spikes without spikes: computed once, inputs of zero skipped, by the same model."""
-    read = named(rows, "headline.energy", "ratio_vs_int8", model=SKIPPING)
-    if not read:
-        return None
-    ratio = median(read, "ratio_vs_int8")
-    less = f"{ratio:.2f} times less" if ratio >= 1 else f"{1 / ratio:.2f} times more"
-    why = f"the same network computed once, without spikes and with its zeros skipped, takes {less}."
-    return Found(SKIPPING, ratio, "x less than 8 bits", why, tuple(read))
-
-
-def counted(rows: Rows) -> Found | None:
-    """The variant with the least energy per token by a machine's own counters (headline.counter)."""
-    read = named(rows, "headline.counter", "ratio_vs_fp32", "joules_per_token")
-    if not read:
-        return None
-    best = max(read, key=lambda row: row.figures["ratio_vs_fp32"])
-    ratio, model = float(best.figures["ratio_vs_fp32"]), str(best.setting.get("model"))
-    if ratio <= 1:
-        why = f"nothing takes less than floats ({model} is best)."
-        return Found("floats", ratio, "x less than floats", why, (best,))
-    name = NAMES.get(model, f"{model} run in 8 bits" if model.startswith(FILES) else model)
-    why = (
-        f"by the counters of {_machines([best])}: {1e3 * best.figures['joules_per_token']:.3g} mJ a token, "
-        f"{ratio:.2f} times less than floats."
-    )
-    return Found(name, ratio, "x less than floats", why, (best,))
-
-
-def _eight_bits(rows: Rows) -> Found | None:
-    """8 bits against floats, by the model."""
-    read = named(rows, "export.quantized", "energy_ratio")
-    if not read:
-        return None
-    ratio = median(read, "energy_ratio")
-    why = f"8 bits take {ratio:.1f} times less energy per token than floats."
-    return Found("8 bits", ratio, "x less than floats", why, tuple(read))
 
 
 def eight_bits_faster(rows: Rows) -> Found | None:
@@ -279,7 +241,10 @@ def eight_bits_faster(rows: Rows) -> Found | None:
     if not read:
         return None
     ratio = median(read, "ratio_vs_fp32")
-    why = f"8 bits are {ratio:.2f} times as fast per token as floats here ({_machines(read)})."
+    why = (
+        f"on a processor ({machines(read)}) 8 bits are {ratio:.2f} times as fast per token as floats in the "
+        "same runtime."
+    )
     return Found("8 bits", ratio, "x vs floats", why, tuple(read))
 
 
