@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from IPython.display import Markdown
 
-from neurolab import claims, energy_counters
+from neurolab import claims, decisions_energy, energy_counters
 from neurolab.export_rows import PRECISIONS, RUNTIMES
 from neurolab.measurements import Measurement, read
 from neurolab.quantization_rows import by, spread, values
@@ -40,9 +40,9 @@ def said(key: str, value: Any) -> Any:
     """What a reader sees for the value of a setting."""
     if key == "model":
         return name_of(str(value))
-    return {"what": WHAT, "runtime": RUNTIMES | {"torch": "PyTorch"}, "precision": PRECISIONS}.get(
-        key, {}
-    ).get(value, value)
+    precisions = PRECISIONS | {"int8_onnx": "8 bits, the ONNX file"}
+    known = {"what": WHAT, "runtime": RUNTIMES | {"torch": "PyTorch"}, "precision": precisions}
+    return known.get(key, {}).get(value, value)
 
 
 def _rank(row: Measurement) -> int:
@@ -80,16 +80,16 @@ def quality_table() -> Any:
         "network",
         "kilobytes",
         "times smaller than 8 bits",
-        "8 bits, coded",
-        "floats",
-        "peak, times less",
+        "than 8 bits, coded",
+        "than floats",
+        "peak memory, times less than 8 bits",
     ]
     heads += [f"points lost, {name}" for name in LANGUAGES.values()] + ["seeds"]
-    return markdown(heads, lines) if lines else Markdown(NOT_YET)
+    return markdown(heads, lines, "measured; below 1: more, not less") if lines else Markdown(NOT_YET)
 
 
 def _with_interval(rows: Sequence[Measurement], figure: str) -> str:
-    """The mean over seeds, and the widest of their 95 % intervals."""
+    """The mean over seeds, and the outermost ends of their 95 % intervals."""
     found = values(rows, figure)
     if not found:
         return ""
@@ -104,9 +104,12 @@ def latency_table() -> Any:
         read("headline.latency"),
         {"model": "network", "runtime": "runtime"},
         [
-            ("a token: times as fast as floats", "ratio_vs_fp32", 2), ("as 8 bits", "ratio_vs_int8", 2),
-            ("95th percentile, against floats", "p95_ratio", 2), ("ms a token", "milliseconds_per_token", 3),
+            ("a token: times as fast as floats there", "ratio_vs_fp32", 2),
+            ("as 8 bits there", "ratio_vs_int8", 2),
+            ("95th percentile: times as fast as floats'", "p95_ratio", 2),
+            ("ms a token", "milliseconds_per_token", 3),
         ],
+        "measured, one thread; floats and 8 bits: the assistant's, in the same runtime, in turns",
         bold=("ratio_vs_fp32",),
     )  # fmt: skip
 
@@ -126,14 +129,8 @@ def spread_table() -> Any:
                 spread(values(here, "accuracy_sd_percent"), 2), spread(values(one, "first_run_ratio"), 2),
             ]
         )  # fmt: skip
-    heads = [
-        "runs",
-        "tokens each",
-        "latency: sd, % of the mean",
-        "on two threads",
-        "accuracy: sd, % of the mean",
-    ]
-    heads += ["first run, times the median"]
+    heads = ["runs", "tokens each", "latency: sd, % of the mean", "on two threads"]
+    heads += ["accuracy: sd, % of the mean", "first run, times the median"]
     return markdown(heads, lines) if lines else Markdown(NOT_YET)
 
 
@@ -144,8 +141,10 @@ def batch_table() -> Any:
         {"what": "what", "model": "network", "batch": "sequences", "entries": "prompts kept"},
         [
             ("tokens a second, times", "tokens_per_second_ratio", 2), ("waiting, times", "latency_ratio", 2),
-            ("kilobytes", "memory_bytes", 0, 1e-3),
+            ("kilobytes of keys and values", "memory_bytes", 0, 1e-3),
+            ("same tokens as without, %", "equal_tokens_percent", 0),
         ],
+        "measured; against one sequence in a call, or against the same without what is kept",
         bold=("tokens_per_second_ratio",),
     )  # fmt: skip
 
@@ -156,15 +155,21 @@ def energy_table(device: Mapping[str, float] | None = None) -> Any:
     device: joules a token by network, from a recording of the reader's (`neurolab.power`).
     """
     modelled, counted, device = read("headline.energy"), read("headline.counter"), dict(device or {})
-    names = dict.fromkeys([*(str(r.setting["model"]) for r in (*modelled, *counted)), *device])
+    keys = {"float": "fp32", "int8": "int8"}
+    rivals = {name: median(modelled, f"joules_per_token_{key}") for name, key in keys.items()}
+    there = (name for name, joules in rivals.items() if joules)
+    names = dict.fromkeys([*there, *(str(r.setting["model"]) for r in (*modelled, *counted)), *device])
     lines = []
     for name in sorted(names, key=lambda n: list(NETWORKS).index(n) if n in NETWORKS else len(NETWORKS)):
         model, counter = ([r for r in some if r.setting["model"] == name] for some in (modelled, counted))
+        usual = [found[2] for r in model if (found := decisions_energy.plain(r))]
+        joules = values(model, "joules_per_token") or [j for j in (rivals.get(name),) if j]
         lines.append(
             [
                 name_of(name),
-                spread(values(model, "joules_per_token"), 1, 1e9),
+                spread(joules, 0, 1e9),
                 spread(values(model, "ratio_vs_int8"), 2),
+                spread(usual, 2),
                 spread(values(counter, "joules_per_token"), 2, 1e3),
                 f"{1e3 * device[name]:.2f}" if name in device else "",
             ]
@@ -172,6 +177,7 @@ def energy_table(device: Mapping[str, float] | None = None) -> Any:
     if not lines:
         return Markdown(NOT_YET)
     heads = ["network", "by the model: nJ a token *(simulated)*", "times less than 8 bits *(simulated)*"]
+    heads += ["the same, weights neither packed nor held *(simulated)*"]
     heads += ["by counters: mJ a token *(measured)*", "on a device: mJ a token *(measured)*"]
     why = None if counted else energy_counters.why_not()
     return markdown(heads, lines, f"empty: not measured; counters: {why}" if why else "empty: not measured")
@@ -185,8 +191,8 @@ def own_table() -> Any:
         [
             ("times smaller than floats", "ratio_vs_fp32", 2), ("cosine of the outputs", "cosine", 5),
             ("seconds", "compress_seconds", 0),
-            ("peak of memory beyond the model, in its largest layers", "largest_layer_ratio", 2),
-            ("int8 ONNX: times faster than its float one", "latency_ratio", 2),
+            ("peak of memory, times the model in floats", "peak_over_model", 2),
+            ("a call: times as fast as floats in ONNX Runtime", "latency_ratio", 2),
         ],
         bold=("ratio_vs_fp32",),
         not_yet="*(not measured yet: `neurolab sweep own` does it)*",
@@ -197,7 +203,7 @@ def own_table() -> Any:
 
 SUBJECTS = {
     "a token of the 8-bit file": "token",
-    "qat18.nlab on the disk": "file",
+    "the file qat18.nlab on the disk": "file",
     "energy of the spiking one (simulated)": "energy",
 }
 
@@ -221,19 +227,19 @@ def rivals(subject: str) -> dict[str, float]:
         four = median(read("export.latency", runtime="onnx", format="int4", what="step"), "ratio_vs_int8")
         found["4 bits, same runtime"] = 1 / four if four else None
     elif subject == "file":
-        mine = median(read("export.download", file="qat18"), "bytes") or median(
-            read("compression.headline", target="qat18", seed=1), "bytes"
-        )
+        coded = read("headline.assistant", model="qat18", language="both", seed=1)
+        older = read("compression.headline", target="qat18", seed=1)
+        mine = median(coded, "bytes") or median(older, "bytes")
         for name, precision in (("floats", "fp32"), ("8 bits", "int8"), ("4 bits", "int4")):
             size = median(
                 read("export.runtime", runtime="onnx", precision=precision, model="assistant"), "bytes"
             )
             found[name] = size / mine if size and mine else None
-        coded = read("headline.assistant", model="qat18", language="both", seed=1)
         found["8 bits, coded as well"] = median(coded, "file_ratio_vs_int8_coded")
     else:
         rows = read("headline.energy", model="spiking")
         found = {"floats": median(rows, "ratio_vs_fp32"), "8 bits": median(rows, "ratio_vs_int8")}
+        found["its own integers, zeros skipped"] = median(rows, "ratio_vs_skipping")
     return {name: ratio for name, ratio in found.items() if ratio}
 
 
@@ -245,8 +251,8 @@ def compared(subject: str) -> dict[str, Any]:
         "rival": [_broken(name) for name in found],
         "log": np.array([math.log2(ratio) for ratio in found.values()]),
         "text": [f"{short(ratio)}x" for ratio in found.values()],
-        "words": f"{subject[0].upper() + subject[1:]}: {short(found[first])} times better than {first}, "
-        f"{short(found[last])} times as good as {last}. Nothing but the rival has changed",
+        "words": f"{subject[0].upper() + subject[1:]}: {short(found[first])} times as good as {first}, "
+        f"and {short(found[last])} times as good as {last}. Nothing but the rival has changed",
     }
 
 

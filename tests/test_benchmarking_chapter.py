@@ -218,7 +218,7 @@ def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
     assert words.verdict_of_bet() is None
     assert words.reveal_bet(Guess("start.bet", "?", words.BET)).data == NOT_YET
     assert words.reveal_spread(Guess("benchmarking.spread", "?", low=0, high=9, step=1)).data == NOT_YET
-    assert f"Of {len(claims.claims())} claims" in words.claims_sentence().data
+    assert f"Verdicts on {len(claims.claims())} claims: **" in words.claims_sentence().data
 
 
 def test_the_bet_is_chapter_0_s():
@@ -266,6 +266,12 @@ def test_the_headline_is_the_smallest_file_within_its_loss(store):
         "at most 3 points the smallest file is **7.6 times** smaller than that of 8 bits (qat28.nlab" in said
     )
     assert "(qat28.nlab) takes **1.60 times** less memory at its peak" in words.memory_sentence().data
+    assert "(qat28.nlab, 1.30 points in the worst of 2 seeds)" in said
+
+
+def test_more_memory_is_not_said_to_be_less(store):
+    store(answered("spiking", file_ratio_vs_int8=1.0, peak_memory_ratio_vs_int8=0.5))
+    assert "takes **2.00 times** more memory at its peak" in words.memory_sentence().data
 
 
 def test_the_table_of_quality_has_a_line_a_network_and_intervals(store):
@@ -294,6 +300,25 @@ def test_the_winner_in_energy_is_named_whoever_it_is(store):
     assert "The spiking one wins." in words.energy_sentence().data
 
 
+def test_energy_says_what_it_takes_for_granted_and_where_it_is_more(store):
+    def energy(model, ratio, **figures):
+        figures |= {"ratio_vs_int8": ratio, "ratio_vs_fp32": 2 * ratio, "joules_per_token": 1e-6 / ratio}
+        rivals = {"joules_per_token_int8": 1e-6, "joules_per_token_fp32": 2e-6}
+        return made("headline.energy", {"model": model}, "simulated", **figures, **rivals)
+
+    store(energy("spiking", 0.8, ratio_vs_int8_not_held=0.4), energy("qat28", 2.0, ratio_vs_int8_bytes=1.5))
+    store(answered("qat28", file_ratio_vs_int8=7.6, exact_match_drop_points=0.9))
+    said = words.energy_sentence().data
+    assert "takes **1.25 times more** energy than 8 bits and 1.60 times less than floats" in said
+    assert "(if fetched for every digit: 2.50 times more than 8 bits)" in said
+    assert (
+        "(with a byte a weight: 1.50 times less than 8 bits); it loses 0.90 points. The other wins." in said
+    )
+    lines = results.energy_table().data.splitlines()[2:]
+    assert [line.split("|")[1].strip() for line in lines[:2]] == ["floats", "8 bits, the rival"]
+    assert "| qat28.nlab | 500 | 2.00 | 1.50 |" in lines[2]
+
+
 def test_joules_of_three_kinds_never_share_a_column(store):
     store(
         made("headline.energy", {"model": "int8"}, "simulated", joules_per_token=2e-6),
@@ -303,12 +328,13 @@ def test_joules_of_three_kinds_never_share_a_column(store):
     head, _, line = table.splitlines()[:3]
     assert [cell.strip() for cell in line.split("|")[1:-1]] == [
         "8 bits, the rival",
-        "2000.0",
+        "2000",
+        "",
         "",
         "4.00",
         "12.30",
     ]
-    assert head.count("simulated") == 2
+    assert head.count("simulated") == 3
     assert head.count("measured") == 2
     assert "counters: not available" not in table
 
@@ -362,7 +388,14 @@ def test_the_fastest_is_the_one_with_the_least_time(store):
     assert "**qat28.nlab, run as 8 bits**: 2.50 times as fast as floats in the same runtime" in said
     assert "| qat28.nlab, run as 8 bits | ONNX Runtime | **2.50** | 1.25 |" in results.latency_table().data
     store(answered("qat28", file_ratio_vs_int8=7.6, exact_match_drop_points=0.9))
-    assert "loses 0.90 points, and a token is 2.50 times as fast" in words.nearest_sentence().data
+    said = words.nearest_sentence().data
+    assert "loses 0.90 points, and a token is 2.50 times as fast" in said
+    assert "keeps within that budget" in said
+    assert "in the same runtime (ONNX Runtime), 1.25 times as fast as 8 bits there, for 0.90 points lost" in (
+        words.fastest_sentence().data
+    )
+    store(answered("qat28", seed=2, bytes=400_000, exact_match=0.9, file_ratio_vs_int8=7.6))
+    assert "misses that budget in size and right answers" in words.nearest_sentence().data
 
 
 def test_short_series_are_no_evidence_on_spread(store):
@@ -375,7 +408,8 @@ def test_short_series_are_no_evidence_on_spread(store):
     store(spread(10, "latency", 3.0), spread(30, "latency", 5.0), spread(10, "accuracy", 0.4))
     store(spread(10, "latency", 12.0, threads=2))
     said = words.spread_sentence().data
-    assert "**5.0 %** of the mean for the time (at worst 12.0 %) and **0.40 %** for right answers" in said
+    assert "**5.0 %** of the mean for the time (at worst 12.0 %; 2 of 3 series within 8 %)" in said
+    assert "**0.40 %** for right answers (at worst 0.40 %; 1 of 1 series within 1 %). *(measured)*" in said
     assert "| 10 | 256 | **3.0** | 12.0 | 0.40 |" in results.spread_table().data
     guess = Guess("benchmarking.spread", "?", low=0, high=30, step=0.5)
     assert words.reveal_spread(guess).value == 5.0
@@ -404,7 +438,8 @@ def test_a_claim_stands_where_its_figure_puts_it(store):
     assert [trace.name for trace in figure.data] == ["as asked", "confirmed", "not reproduced"]
     said = words.claims_sentence().data
     assert "**1** confirmed" in said
-    assert "1 came out at least **twice as good**" in said
+    assert "Of the confirmed ones, 1 came out with at least **twice** what their rule asks" in said
+    assert "1 claim came out with at least twice what is asked. 1 claim did not" in words.lesson().data
 
 
 def test_a_loss_that_is_a_gain_stays_on_the_picture(store):
