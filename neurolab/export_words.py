@@ -12,19 +12,13 @@ from neurolab.guess import Guess
 from neurolab.measurements import read, sentence
 from neurolab.paths import static
 from neurolab.quantization_rows import spread
+from neurolab.sparsity_words import times
 
 SLOWEST = {"fp32": "that of floats", "int8": "that of 8 bits", "int4": "that of 4 bits"}
 """The files that the second guess may name."""
 
 EQUAL = 1.05
 """Two speeds that are no further apart than this (a ratio) are called equal: a clock's noise is as large."""
-
-
-def times(ratio: float, than: str = "") -> str:
-    """2.0 -> "2.0 times as fast", 0.5 -> "2.0 times **slower**"."""
-    if ratio >= 1:
-        return f"{ratio:.1f} times as fast{f' as {than}' if than else ''}"
-    return f"{1 / ratio:.1f} times **slower**{f' than {than}' if than else ''}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from neurolab.measurements import Measurement, read
 from neurolab.quantization_rows import by, spread, values
 
 NOT_YET = "*(not measured yet: `neurolab sweep sparsity` does it)*"
+SEEDS = "measured; means of the seeds, in brackets the least and the most; the sentences take medians"
 METHODS = {"dense": "dense", "static": "a fixed pattern", "dynamic": "what changes"}
 MECHANISMS = {
     "dense": "everything",
@@ -171,7 +172,7 @@ def video_table() -> Any:
         )
     heads = ["frame", "computed", "tokens", "right (%)", "points lost", "pixels off"]
     heads += ["times fewer multiply-adds", "times as fast, p50", "p95", "seeds"]
-    return markdown(heads, lines)
+    return markdown(heads, lines, SEEDS)
 
 
 _LIVE = (("tokens_kept", 0), ("seconds_held", 0))
@@ -179,7 +180,7 @@ _LIVE = (("tokens_kept", 0), ("seconds_held", 0))
 
 def stress_table() -> Any:
     """Scenes of kinds that no network was trained on."""
-    rows = read("sparsity.stress")
+    rows, live = read("sparsity.stress"), read("sparsity.live")
     lines = []
     for variant in VARIANTS:
         here = [r for r in rows if r.setting["variant"] == variant]
@@ -190,12 +191,13 @@ def stress_table() -> Any:
             cells.append(spread(values([r for r in here if r.setting["method"] == method], "accuracy"), 1))
         dynamic = [r for r in here if r.setting["method"] == "dynamic"]
         cells.append(f"**{spread(values(dynamic, 'accuracy_drop_points'), 1)}**")
-        live = read("sparsity.live", variant=variant)
-        cells += [spread(values(live, f"{key}_percent"), digits) for key, digits in _LIVE]
+        if live:
+            now = [r for r in live if r.setting["variant"] == variant]
+            cells += [spread(values(now, f"{key}_percent"), digits) for key, digits in _LIVE]
         lines.append(cells)
     heads = ["right (%) where", "dense", "a fixed pattern", "what changes", "points that it loses"]
-    heads += ["live: tokens (%)", "seconds in time (%)"]
-    return markdown(heads, lines)
+    heads += ["live: tokens (%)", "seconds in time (%)"] if live else []
+    return markdown(heads, lines, SEEDS)
 
 
 def mechanisms_table() -> Any:
@@ -217,5 +219,6 @@ def mechanisms_table() -> Any:
             ("energy, times less (simulated)", "energy_ratio", 1),
         ],
         lambda key, value: MECHANISMS.get(value, value),
-        bold=("latency_ratio",),
+        SEEDS,
+        ("latency_ratio",),
     )  # fmt: skip

@@ -20,6 +20,13 @@ HIDING = {"more than twice as fast": 2.0, "a little faster": 1.03, "as fast as b
 SIDE, KEPT = 64, 32
 
 
+def times(ratio: float, than: str = "") -> str:
+    """2.0 -> "2.0 times as fast", 0.5 -> "2.0 times **slower**"."""
+    if ratio >= 1:
+        return f"{ratio:.1f} times as fast{f' as {than}' if than else ''}"
+    return f"{1 / ratio:.1f} times **slower**{f' than {than}' if than else ''}"
+
+
 def _headline(side: int = SIDE, method: str = "dynamic") -> list[Measurement]:
     return [r for r in read("sparsity.video", method=method, side=side) if r.kind == "measured"]
 
@@ -79,8 +86,8 @@ def video_sentence() -> Any:
         f"{median(rows, 'flops_ratio'):.1f} times fewer multiply-adds are "
         f"**{median(rows, 'latency_ratio'):.1f} times** less time at the median and "
         f"{median(rows, 'p95_ratio'):.1f} times at the 95th percentile, and {abs(mean):.2f} points of "
-        f"accuracy {'less' if mean > 0 else 'more'} (of no seed more than {max(most):.2f} points less, "
-        "with 95 % confidence)"
+        f"accuracy {'less' if mean > 0 else 'more'} (with 95 % confidence no seed loses more than "
+        f"{max(max(most), 0.0):.2f})"
     )
     cold = median(rows, "alternating_ratio")
     if cold:
@@ -91,8 +98,9 @@ def video_sentence() -> Any:
     large = _headline(128)
     if large:
         text += (
-            f". With frames twice as large, of 1,024 tokens, {median(large, 'flops_ratio'):.1f} times fewer "
-            f"multiply-adds are **{median(large, 'latency_ratio'):.1f} times** less time"
+            f". With frames twice as wide and as high, and {median(large, 'tokens_kept_percent'):.1f} % of "
+            f"their 1,024 tokens, {median(large, 'flops_ratio'):.1f} times fewer multiply-adds are "
+            f"**{median(large, 'latency_ratio'):.1f} times** less time"
         )
     fixed = _headline(method="static")
     if fixed:
@@ -129,31 +137,36 @@ def stress_sentence() -> Any:
 
 def mechanisms_sentence() -> Any:
     """Which way of choosing is best at the chapter's number of tokens, and which is fastest."""
-    rows = [r for r in read("sparsity.mechanism", tokens=KEPT) if r.setting["mechanism"] != "dense"]
+    rows = [
+        r for r in read("sparsity.mechanism", tokens=KEPT, side=SIDE) if r.setting["mechanism"] != "dense"
+    ]
     if not rows:
         return Markdown(NOT_YET)
     here = {
         m: [r for r in rows if r.setting["mechanism"] == m] for m in {r.setting["mechanism"] for r in rows}
     }
     right = {m: median(found, "accuracy") or 0.0 for m, found in here.items()}
-    fast = {m: median(found, "latency_ratio") or 0.0 for m, found in here.items()}
-    best, quick = max(right, key=lambda m: right[m]), max(fast, key=lambda m: fast[m])
+    quickness = {m: median(found, "latency_ratio") or 0.0 for m, found in here.items()}
+    best, quick = max(right, key=lambda m: right[m]), max(quickness, key=lambda m: quickness[m])
     text = (
         f"With {KEPT} tokens **{MECHANISMS.get(best, best)}** is the best choice, with {right[best]:.1f} % "
         "right"
     )
-    text += f" at {fast[best]:.1f} times the speed of dense"
+    text += f" at {quickness[best]:.1f} times the speed of dense"
+    near = [m for m in right if m != best and right[best] - right[m] < 1]
+    if near:
+        text += f" (within a point: {', '.join(MECHANISMS.get(m, m) for m in near)})"
     if quick != best:
         text += (
-            f"; {MECHANISMS.get(quick, quick)} is the fastest ({fast[quick]:.1f} times), with "
+            f"; {MECHANISMS.get(quick, quick)} is the fastest ({quickness[quick]:.1f} times), with "
             f"{right[quick]:.1f} %"
         )
     if "attention" in right and best != "attention":
         macs = median(here["attention"], "flops_ratio") or 0.0
         text += (
             f". The network's own attention has {right['attention']:.1f} % right, but it has to look "
-            f"at everything first: {macs:.1f} times fewer multiply-adds, {fast['attention']:.1f} times as "
-            "fast"
+            f"at everything first: {macs:.1f} times fewer multiply-adds, {quickness['attention']:.1f} times "
+            "as fast"
         )
     return sentence("{text}.", *rows, text=text)
 
@@ -164,12 +177,14 @@ def topk_sentence() -> Any:
     if not rows:
         return Markdown(NOT_YET)
     time, saved = median(rows, "latency_ratio") or 0.0, median(rows, "operations_ratio") or 0.0
-    how = f"{1 / time:.1f} times **slower** than" if time < 1 else f"{time:.1f} times as fast as"
-    text = (
-        f"From 1,024 tokens on, exact top-k attention does {saved:.1f} times fewer multiply-adds, and is "
-        f"{how} the "
-    )
-    text += "fused dense one. To choose the best keys it has to compute all N x N scores first"
+    text = f"From 1,024 tokens on, exact top-k attention does {saved:.1f} times fewer multiply-adds"
+    chosen = median(rows, "operations_ratio_with_choice")
+    text += f" ({chosen:.1f} times with the choosing)" if chosen else ""
+    text += f", and is {times(time, 'the fused dense one')}"
+    if len({r.setting["method"] for r in rows}) > 1:
+        best_way = times(max(values(rows, "latency_ratio")))
+        text += f" (in the median; the fastest of the ways tried is {best_way})"
+    text += ". To choose the best keys it has to compute all N x N scores first"
     others = [
         r for r in read("sparsity.attention") if r.setting["tokens"] >= 1024 and "latency_ratio" in r.figures
     ]
@@ -178,7 +193,7 @@ def topk_sentence() -> Any:
         text += (
             ". What does pay is to choose without looking at all scores: "
             f"{METHODS[best.setting['method']]} is up to {best.figures['latency_ratio']:.1f} "
-            f"times as fast at {best.setting['tokens']:,} tokens"
+            f"times as fast at {best.setting['tokens']:,} tokens ({100 * best.setting['share']:.3g} % kept)"
         )
     return sentence("{text}.", *rows, text=text)
 
@@ -197,7 +212,7 @@ def exit_sentence() -> Any:
         if p95 > 1.02:
             tail = "the slowest gain less" if p95 < p50 else "the slowest gain as much"
         parts.append(
-            f"on {name} the mean request takes **{100 * cost:.0f} %** of the multiply-adds and is "
+            f"on {name} a request takes **{100 * cost:.0f} %** of the multiply-adds on average, and is "
             f"{p50:.2f} times as fast at the median and {p95:.2f} times at the 95th percentile: {tail}"
         )
     if not parts:
@@ -213,22 +228,20 @@ def experts_sentence() -> Any:
     if energy is None or one is None:
         return Markdown(NOT_YET)
     text = (
-        f"Against a dense network with as many parameters a mixture takes {energy:.2f} times less energy, "
-        "by a "
+        f"Against a dense network with as many parameters a mixture takes {energy:.2f} times less energy "
+        f"in the median (simulated, by a model that counts operations and bytes), and is {times(one)} for "
+        "one picture"
     )
-    text += f"model that counts operations and bytes, and is **{one:.2f} times** as fast for one picture"
     many = median(rows, "latency_ratio_64")
-    if many is not None:
-        text += f" ({many:.2f} times for 64)"
+    text += f", {times(many)} for 64" if many is not None else ""
     loads = {r.setting["alpha"]: r.figures["busiest"] for r in read("sparsity.moe_balance")}
     if 0.0 in loads and len(loads) > 1:
         kept = min(value for alpha, value in loads.items() if alpha)
         text += (
             f". Without the term against imbalance the busiest expert is given {loads[0.0]:.1f} times its "
-            "fair "
+            f"fair share, with it {kept:.1f} times"
         )
-        text += f"share, with it {kept:.1f} times"
-    return sentence("{text}.", *rows, text=text)
+    return Markdown(f"{text}. *(measured and simulated)*")
 
 
 def separable_sentence() -> Any:
@@ -239,14 +252,13 @@ def separable_sentence() -> Any:
     macs, parameters, time = (
         median(rows, f"{key}_ratio") or 0.0 for key in ("macs", "parameters", "latency")
     )
-    return sentence(
-        "Taken apart, the first layer has {parameters:.1f} times fewer parameters and does {macs:.1f} "
-        "times fewer multiply-adds; the clock says **{time:.1f} times** as fast.",
-        *rows,
-        parameters=parameters,
-        macs=macs,
-        time=time,
+    text = (
+        f"Taken apart, the first layer has {parameters:.1f} times fewer parameters and does {macs:.1f} times "
+        f"fewer multiply-adds; by the clock it is {times(time)} on pictures of 64 x 64 pixels"
     )
+    tiny = median(rows, "latency_ratio_8")
+    text += f", and {times(tiny)} on the digits themselves, of 8 x 8" if tiny is not None else ""
+    return sentence("{text}.", *rows, text=text)
 
 
 def reveal_faster(guess: Guess) -> Any:

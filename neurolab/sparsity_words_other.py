@@ -8,8 +8,11 @@ from IPython.display import Markdown
 
 from neurolab.live import Live
 from neurolab.measurements import read, sentence
-from neurolab.quantization_rows import spread, values
-from neurolab.sparsity_rows import NOT_YET, median
+from neurolab.quantization_rows import by, spread, values
+from neurolab.sparsity_rows import NOT_YET, VARIANTS, median
+
+SCATTERED = "unstructured_time_share"
+TRACKERS = "dynamic", "cropping", "cropping_ahead"
 
 
 def block_sentence() -> Any:
@@ -23,11 +26,11 @@ def block_sentence() -> Any:
     bf16 = median(rows, "latency_ratio_bf16")
     other = ""
     if bf16 is not None:
-        how = f"{bf16:.1f} times as fast as" if bf16 >= 1 else f"{1 / bf16:.1f} times **slower** than"
-        other = (
-            f" But it is {how} a dense product in bf16, with every number in it and half the bits: look at "
-            "the precision before you look at the zeros."
-        )
+        look = ": look at the precision before you look at the zeros."
+        dense = "a dense product in bf16, with every number in it and half the bits"
+        other = f" Against {dense}, {bf16:.1f} times are left of that{look}"
+        if bf16 < 1:
+            other = f" But it is {1 / bf16:.1f} times **slower** than {dense}{look}"
     return sentence(
         "With a quarter of the blocks, four times fewer multiply-adds, our kernel is **{ratio} times** as "
         "fast as the best dense product of the same precision.{other}",
@@ -40,16 +43,23 @@ def block_sentence() -> Any:
 def kernels_sentence() -> Any:
     """Claim C12: the share of saved operations that becomes time, scattered and in blocks."""
     rows = read("sparsity.kernels")
-    scattered, blocks = (median(rows, f"{key}_time_share") for key in ("unstructured", "structured"))
+    scattered, blocks = median(rows, SCATTERED), median(rows, "structured_time_share")
     if scattered is None or blocks is None:
         return Markdown(NOT_YET)
-    return sentence(
-        "Of the operations that scattered zeros save, **{scattered:.0%}** become time; of those that "
-        "blocks save, **{blocks:.0%}** (medians over sizes, densities and kernels).",
-        *rows,
-        scattered=scattered,
-        blocks=blocks,
+    text = (
+        f"Of the operations that scattered zeros save, **{scattered:.0%}** become time; of those that blocks "
+        f"save, **{blocks:.0%}** (medians over sizes and densities, each time by the fastest kernel here)"
     )
+    found = by([r for r in rows if SCATTERED in r.figures and "density" in r.setting], "density")
+    if len(found) > 1:
+        many, few = max(found), min(found)
+        text += (
+            ". For scattered zeros it depends on how many there are: with "
+            f"{100 * many[0]:.0f} % of the numbers there it is {median(found[many], SCATTERED):.0%}"
+            f"{' (slower than dense)' if (median(found[many], SCATTERED) or 0) < 0 else ''}, with "
+            f"{100 * few[0]:.0f} % {median(found[few], SCATTERED):.0%}"
+        )
+    return sentence("{text}.", *rows, text=text)
 
 
 def dispatch_sentence() -> Any:
@@ -111,19 +121,28 @@ def enhance_sentence() -> Any:
 
 
 def tracking_sentence() -> Any:
-    """Claim C15: how often each loses the object."""
+    """Claim C15: how often each loses the object; and where the camera sees something else."""
     rows = read("sparsity.tracking")
     if not rows:
         return Markdown(NOT_YET)
     ratios = values(rows, "lost_ratio")
     won = sum(r < 1 for r in ratios) / len(ratios)
-    return sentence(
-        "What changes loses the object **{ratio:.2f} times** as often as a crop does (median), and {held} "
-        "less often.",
-        *rows,
-        ratio=median(rows, "lost_ratio") or 0.0,
-        held="always" if won == 1 else "never" if won == 0 else "mostly" if won >= 0.5 else "seldom",
+    held = "always" if won == 1 else "never" if won == 0 else "mostly" if won >= 0.5 else "seldom"
+    ours, crop, ahead = (100 * (median(rows, f"lost_{how}") or 0.0) for how in TRACKERS)
+    text = (
+        f"Where one digit moves, what changes has lost it in {ours:.2f} % of the frames, a crop in "
+        f"{crop:.2f} %: **{median(rows, 'lost_ratio'):.2f} times** as often (median; half a frame is "
+        f"added to both), and {held} less often. A crop that runs ahead of the digit has lost it "
+        f"in {ahead:.2f} %"
     )
+    other = {r.setting["variant"]: r.figures["lost_ratio"] for r in read("sparsity.tracking_stress")}
+    less, more = ([VARIANTS[v] for v, r in other.items() if (r < 1) == wins] for wins in (True, False))
+    if less:
+        text += f". Where {', or '.join(less)}, what changes loses it less often than a crop, too"
+    if more:
+        most = max(other.values())
+        text += f". Where {', or '.join(more)}, it is **more** often (up to {most:.1f} times as often)"
+    return sentence("{text}.", *rows, text=text)
 
 
 def fusion_sentence() -> Any:
@@ -133,9 +152,9 @@ def fusion_sentence() -> Any:
         return Markdown(NOT_YET)
     few = min(small, key=lambda r: r.setting["kept"])
     return sentence(
-        "Bias and activation in the same pass make it {fused:.2f} times as fast as three passes do. And "
-        "with {kept} packed tokens in numbers of 8 bits, a layer is **{times:.1f} times** as fast as in "
-        "float32, off by {off:.1%}.",
+        "With bias and activation in the same pass our kernel is {fused:.2f} times as fast as with three "
+        "passes. And with {kept} packed tokens in numbers of 8 bits, a layer is **{times:.1f} times** as "
+        "fast as in float32, off by {off:.1%}.",
         *small,
         fused=fused,
         kept=few.setting["kept"],
