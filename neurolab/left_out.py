@@ -16,8 +16,8 @@ ITEMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Work stealing across many cores",
-        "The rows are made on two cores, one thread a measurement: there is nobody to steal from. A ratio "
-        "with many threads would say more about the scheduler than about the model.",
+        "The rows are made on two cores, mostly one thread a measurement: there is nobody to steal from. A "
+        "ratio with many threads would say more about the scheduler than about the model.",
     ),
     (
         "Telepresence, and drawing into augmented reality",
@@ -26,7 +26,7 @@ ITEMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "An offline summariser",
-        "Two million parameters know a few thousand facts and cannot write a summary worth reading. "
+        "1.4 million parameters know a few thousand facts and cannot write a summary worth reading. "
         "A number for its quality would be a number about nothing.",
     ),
     (
@@ -45,8 +45,8 @@ ITEMS: tuple[tuple[str, str], ...] = (
     ),
     (
         "The articles' own models and phones",
-        "Every claim is tested on models that a reader can train again, of a few million parameters. So "
-        "ratios are compared, and not their gigabytes and milliseconds.",
+        "Every claim is tested on models that a reader can train again, of some million parameters at most. "
+        "So ratios are compared, and not their gigabytes and milliseconds.",
     ),
     (
         "GPUs, NPUs and neuromorphic chips",

@@ -75,9 +75,12 @@ def words(one: Point, behind: float | None, here: bool) -> str:
     f = one.figures
     text = named(one, f" (Thai {100 * f['exact_match_th']:.1f}, English {100 * f['exact_match_en']:.1f})")
     if behind is not None:
-        text += f", {behind:.1f} points behind 8 bits"
-    text += f", {f['bits_per_answer_byte']:.3f} bits per answer byte; {f['bytes']:,} bytes, {one.file:.2f} "
-    text += f"times smaller than with 8 bits; a token is {f['macs']:,.0f} products of numbers"
+        ahead = round(behind, 1) < 0
+        text += f", {abs(behind):.1f} points {'ahead of' if ahead else 'behind'} 8 bits"
+    text += (
+        f", {f['bits_per_answer_byte']:.3f} bits per answer byte; {f['bytes']:,} bytes, {_size(one.file)} "
+    )
+    text += f"than 8 bits that are not coded; a token is {f['macs']:,.0f} products of numbers"
     if "synops" in f:
         text += f", or {f['synops']:,.0f} additions by {f['spikes']:,.0f} spikes"
         text += f" in {f['ticks_per_token']:,} ticks"
@@ -85,6 +88,11 @@ def words(one: Point, behind: float | None, here: bool) -> str:
     if costs:
         text += f"; energy (simulated) {', '.join(costs)} than with 8 bits"
     return text + (". Measured here" if here else "")
+
+
+def _size(ratio: float) -> str:
+    """2.5 -> "2.50 times smaller", 0.5 -> "2.00 times larger"."""
+    return f"{ratio:.2f} times smaller" if ratio >= 1 else f"{1 / ratio:.2f} times larger"
 
 
 def times(ratio: float) -> str:
