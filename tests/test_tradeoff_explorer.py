@@ -1,11 +1,12 @@
 """The trade-off's explorer: from rows, without rows, and with the button."""
 
+import dataclasses
 import random
 
 import numpy as np
 import pytest
 
-from neurolab import measurements, tradeoff
+from neurolab import measurements, tradeoff, tradeoff_words
 from neurolab import tradeoff_explorer as explorer
 from neurolab import tradeoff_front as fronts
 from neurolab.explore import Explorer
@@ -85,6 +86,15 @@ def test_every_setting_shows_its_row(rows):
     assert list(real["bar text"][4:7]) == ["no spikes"] * 3
     assert "0.0 points behind" in words
     assert "spikes" not in words
+
+
+def test_what_is_better_or_larger_is_said_to_be(rows):
+    one = fronts.points()[16, 8, 0.5]
+    said = tradeoff_words.words(dataclasses.replace(one, file=0.8), -0.3, False)
+    assert "0.3 points ahead of 8 bits" in said
+    assert "1.25 times larger than 8 bits that are not coded" in said
+    assert "0.0 points behind 8 bits" in tradeoff_words.words(one, -0.04, False)
+    assert "1.50 times smaller than" in tradeoff_words.words(one, 0.0, False)
 
 
 def test_sliders_are_sliders_and_no_more_than_a_page_holds(rows):
