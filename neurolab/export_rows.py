@@ -140,7 +140,10 @@ def latency_table() -> Any:
         )
     heads = ["runtime", "weights", "a token: times as fast as floats", "p95", "as torch"]
     heads += ["a prompt: times as fast as floats", "as torch"]
-    return markdown(heads, lines) if lines else Markdown(NOT_YET)
+    note = (
+        "measured, each in turns with the rival of its column: two columns need not multiply, as clocks vary"
+    )
+    return markdown(heads, lines, note) if lines else Markdown(NOT_YET)
 
 
 def arm64_table() -> Any:

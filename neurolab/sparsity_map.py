@@ -108,8 +108,8 @@ def kernel_map() -> Any:
         changes=charts.WINNERS_CHANGES,
         describe=lambda r: r["words"] + ".",
         title="Which kernel wins where",
-        alt="A map of sizes and densities: grey fields, where the best dense product wins, at high density "
-        "and small size; coloured ones, where a sparse kernel wins, at low density and large size.",
+        alt="A map of sizes and densities: grey fields, where the best dense product wins, at high "
+        "density; coloured ones, where a sparse kernel wins, at low density.",
         caption="In each field stands how many times as fast as the best dense product the best sparse one "
         "is. Follow a column upwards: at which share of blocks does it turn grey? Then scatter the zeros.",
     )

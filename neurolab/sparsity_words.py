@@ -201,7 +201,7 @@ def topk_sentence() -> Any:
 def exit_sentence() -> Any:
     """Claim A21: mean, median and tail of the cost with early exit."""
     parts = []
-    names = {"assistant": "the assistant", "video": "the video network"}
+    names = {"assistant": "the assistant", "video": "the video network with all tokens"}
     rows = read("sparsity.early_exit")
     for model, name in names.items():
         here = [r for r in rows if r.setting["model"] == model]

@@ -392,12 +392,18 @@ def test_bars_are_those_of_the_rows(store, monkeypatch):
     assert result["fast"].tolist() == [2.0, 3.0]
     assert list(result["right text"]) == ["98.0", "97.0"]
     assert (
-        "the smallest file has 8 bits, 1,500,000 bytes; a token is fastest with 8 bits, 3.0 times torch"
-        in said
+        "the smallest file here has 8 bits, 1,500,000 bytes; a token is fastest with 8 bits, 3.0 times as "
+        "fast as torch" in said
     )
     result, said = explorer.result(runtime="Core ML")
     assert (list(result["fast text"]), list(result["right text"])) == ([""], [""])
     assert "fastest" not in said
+    assert "the only file here has 16-bit floats" in said
+    store(latency("int8", 1.02, ratio_vs_torch=1.2))  # torch was quicker that time: the floats decide
+    assert explorers.over_torch("onnx", "int8") == pytest.approx(2.04)
+    assert explorers.over_torch("onnx", "fp32") == 2.0
+    assert explorers.over_torch("onnx", "int4") is None
+    assert "fastest with floats or 8 bits, 2.0 times" in explorers.runtimes_explorer().result()[1]
     assert exercise_corners(explorer) >= 2
 
 
@@ -425,7 +431,7 @@ def test_the_button_measures_what_it_is_told_to(store, monkeypatch):
     assert not button.disabled
     result, said = explorer.result(machine="yours")
     assert list(result["right text"]) == ["", "97.0"]
-    assert "your machine: the smallest file has 8 bits" in said
+    assert "your machine: the only file here has 8 bits" in said
 
 
 def test_a_button_that_fails_says_so(store, monkeypatch):
