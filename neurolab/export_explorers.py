@@ -128,7 +128,7 @@ def _words(found: Found, runtime: str, where: str) -> str:
     timed = [p for p in mine if "step" in mine[p]]
     if timed:
         speed = {p: mine[p]["step"] for p in timed}
-        fast = [PRECISIONS[p] for p in fastest_of(speed, timed)]
+        fast = [PRECISIONS[p] for p in fastest_of(speed, sorted(timed, key=list(PRECISIONS).index))]
         text += (
             f"; a token is fastest with {' or '.join(fast)}, {max(speed.values()):.1f} times as fast as torch"
         )

@@ -13,6 +13,7 @@ from neurolab.quantization_rows import by, spread, values
 from neurolab.sparsity_rows import Column, gathered, markdown, median
 
 NOT_YET = "*(not measured yet: `neurolab sweep export` does it)*"
+NOT_RUN = "; a line without answers is a file that was written and inspected here, but can't be run here"
 PRECISIONS = {
     "fp32": "floats",
     "exported": "floats, as exported",
@@ -101,7 +102,8 @@ def runtimes_table(model: str = "assistant") -> Any:
             ("right (%)", "exact_match", 2, 100.0), ("torch (%)", "exact_match_torch", 2, 100.0),
             ("megabytes", "bytes", 2, 1e-6), ("times smaller", "file_ratio", 2),
         ],
-        bold=("equal_answers_percent",),
+        "measured" + (NOT_RUN if any("equal_answers_percent" not in r.figures for r in rows) else ""),
+        ("equal_answers_percent",),
     )  # fmt: skip
 
 

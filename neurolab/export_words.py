@@ -223,11 +223,15 @@ def spiking_sentence() -> Any:
     )
     if not exact or not own:
         return Markdown(NOT_YET)
+    token = of("export.source_latency", "ratio_vs_fp32", model="spiking", what="step")
     has = "none has" if max(own) == 0 else f"{max(own):.0f} have"
     return sentence(
         "Of the runtimes here {has} an operator for spikes, and **{exact:.0f}** run the layer exactly all "
-        "the same.",
+        "the same.{cost}",
         *read("export.spiking"),
+        cost=f" Unrolled, a token of the spiking assistant is {times(token, 'one in floats')}."
+        if token
+        else "",
         has=has,
         exact=max(exact),
     )

@@ -312,6 +312,11 @@ def test_equality_is_told_by_the_worst(store):
         [" OpenVINO ", " floats "],
     ]  # fmt: skip
     assert "| 0.00001 | **100.00** | 98.00 | 98.00 | 5.65 | 1.00 |" in lines[2]
+    assert "written and inspected" not in results.runtimes_table().data
+    store(runtime("coreml", "fp16", bytes=2_883_297, file_ratio=1.96))
+    assert "| Core ML | 16-bit floats |  |  |  |  | 2.88 | 1.96 |" in results.runtimes_table().data
+    assert "a line without answers is a file that was written and inspected" in results.runtimes_table().data
+    lines = results.runtimes_table().data.splitlines()
     assert results.sources_table().data == NOT_YET
     store(runtime("onnx", "fp32", "ptq12", equal_answers_percent=100.0, exact_match=0.97, **f))
     assert "| ptq12.nlab | ONNX Runtime | floats |" in results.sources_table().data
@@ -334,6 +339,12 @@ def test_a_wrong_processor_is_named(store):
 def test_spikes_memory_downloads_and_pages_are_told_by_their_rows(store):
     store(made("export.spiking", {"model": "lif", "T": 4}, runtimes_exact=3, runtimes_with_spike_operator=0))
     assert "none has an operator for spikes, and **3** run the layer" in words.spiking_sentence().data
+    assert "Unrolled" not in words.spiking_sentence().data
+    setting = {"model": "spiking", "precision": "fp32", "what": "step"}
+    store(made("export.source_latency", setting, ratio_vs_fp32=0.25))
+    assert "a token of the spiking assistant is 4.0 times **slower** than one in floats. *(me" in (
+        words.spiking_sentence().data
+    )
     store(made("export.quantized", {"runtime": "onnx"}, peak_memory_saved_percent=61.0, latency_ratio=1.5))
     said = words.quantized_sentence().data
     assert "takes **61 %** less memory at its peak, and a token is 1.5 times as fast." in said
