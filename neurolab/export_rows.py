@@ -155,7 +155,7 @@ def arm64_table() -> Any:
         {"runtime": "runtime", "precision": "weights", "core": "core"},
         [
             ("largest difference to this machine", "largest_difference", 5),
-            ("same answers (%)", "equal_answers_percent", 2),
+            ("same answers (%)", "equal_answers_percent", 2), ("of so many questions", "questions", 0),
         ],
         note="measured; emulated: correctness only, no timing",
         bold=("equal_answers_percent",),

@@ -205,6 +205,8 @@ def arm64_sentence() -> Any:
         text = f"On {cores} kind{'s' if cores > 1 else ''} of emulated core every file gives " + (
             "**the same answers**" if least == 100 else f"at least **{least:.1f} %** of the same answers"
         )
+        asked = [r.figures.get("questions", 0) for r in good]
+        text += f" as here (to {min(asked)} to {max(asked)} questions)" if min(asked) else ""
     if wrong:
         worst = min(wrong, key=lambda r: r.figures["equal_answers_percent"])
         text += ("; but on" if text else "On") + (

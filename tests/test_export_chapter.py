@@ -324,12 +324,15 @@ def test_equality_is_told_by_the_worst(store):
 
 
 def test_a_wrong_processor_is_named(store):
-    def arm(core, precision, equal):
+    def arm(core, precision, equal, **figures):
         setting = {"runtime": "ort", "precision": precision, "core": core}
-        return made("export.arm64", setting, equal_answers_percent=equal, largest_difference=0.03)
+        return made("export.arm64", setting, equal_answers_percent=equal, largest_difference=0.03, **figures)
 
     store(arm("cortex-a76", "fp32", 100.0), arm("cortex-a53", "int8", 100.0))
     assert "On 2 kinds of emulated core every file gives **the same answers**." in words.arm64_sentence().data
+    store(arm("cortex-a76", "fp32", 100.0, questions=385), arm("cortex-a53", "int8", 100.0, questions=13))
+    assert "**the same answers** as here (to 13 to 385 questions)." in words.arm64_sentence().data
+    assert "| ORT format | 8 bits | cortex-a53 | 0.03000 | **100.00** | 13 |" in results.arm64_table().data
     store(arm("max", "int8", 12.0))
     said = words.arm64_sentence().data
     assert "; but on the core that the emulator calls `max` the file of 8 bits gives 12 %" in said
