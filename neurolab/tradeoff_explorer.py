@@ -43,7 +43,7 @@ from neurolab.tradeoff_front import (
     points,
     saved,
 )
-from neurolab.tradeoff_words import WHAT, named, percent, shown
+from neurolab.tradeoff_words import WHAT, named, percent, shown, times
 
 NOT_YET = "*(not measured yet: `neurolab sweep tradeoff` does it)*"
 TIMES, POINTS = 5.0, 3.0
@@ -201,14 +201,29 @@ def front_table() -> Any:
         for one in best_points(found.values(), what):
             behind = lost(one, found)
             if behind is not None and behind <= POINTS:
-                energy = one.best_energy()
+                ways = (saved(one, way) for way in ENERGY[::-1])
                 lines.append([
                     what, one.T, one.bits, f"{percent(one.sparsity)} %", f"{one.right:.1f}", f"{behind:.1f}",
-                    f"{one.file:.2f}", "" if energy is None else f"{energy:.2f}",
+                    f"{one.file:.2f}", *("" if s is None else f"{s:.2f}" for s in ways),
                 ])  # fmt: skip
-    heads = ("best in", "T", "bits", "zeros", "right, %", "points lost", "file, x", "energy, x")
-    note = "*(against 8 bits; file and right answers measured, energy simulated, as spikes or numbers)*"
-    return Markdown(f"{table(heads, lines)}\n\n{note}" if lines else NOT_YET)
+    heads = ["best in", "T", "bits", "zeros", "right, %", "points lost", "file, x"]
+    heads += ["energy as numbers, x", "as spikes, x"]
+    note = "*(times better than 8 bits that are not coded, below 1: worse; file and right answers measured, "
+    note += "energy simulated)*"
+    return Markdown(f"{table(heads, lines)}\n\n{note}{_least_energy(found)}" if lines else NOT_YET)
+
+
+def _least_energy(found: dict[Place, Point]) -> str:
+    """The least energy within POINTS, as numbers and as spikes, in a sentence; "" where one is not known."""
+    near = [one for one in found.values() if (behind := lost(one, found)) is not None and behind <= POINTS]
+    best = [max((s for one in near if (s := saved(one, way)) is not None), default=None) for way in ENERGY]
+    if None in best:
+        return ""
+    spikes, numbers = (times(s) for s in best if s is not None)
+    return (
+        f"\n\nWithin {POINTS:g} points a token takes at best **{numbers}** energy than with 8 bits if it is "
+        f"computed as numbers, and **{spikes}** as spikes. *(simulated)*"
+    )
 
 
 def best(points_lost: float = 1.0, what: str = "file") -> dict[str, Any] | None:

@@ -207,3 +207,29 @@ def test_the_best_point_within_a_loss(rows):
         explorer.best(1.0, "time")
     table = explorer.front_table().data
     assert "| file | real | 8 | 0 % |" in table
+    rows_of = [line for line in table.splitlines() if line.startswith("|")]
+    heads, _, *lines = ([cell.strip() for cell in line.split("|")[1:-1]] for line in rows_of)
+    assert heads[-2:] == ["energy as numbers, x", "as spikes, x"]
+    for _, T, bits, zeros, *_, numbers, spikes in lines:
+        place = (T if T == REAL else int(T), int(bits), int(zeros.split()[0]) / 100)
+        wanted = energy(place)
+        assert numbers == f"{wanted['numbers_vs_int8']:.2f}"
+        assert spikes == (f"{wanted['spikes_vs_int8']:.2f}" if T != REAL else "")
+
+
+def test_the_least_energy_is_said_for_numbers_and_for_spikes(rows):
+    found = fronts.points()
+    near = [p for p, one in found.items() if fronts.lost(one, found) <= explorer.POINTS]
+    assert not any(T != REAL for T, *_ in near)
+    assert "as spikes. *(simulated)*" not in explorer.front_table().data
+    rows.append(
+        measurements.row(
+            "tradeoff.point", 8, tradeoff.setting(64, 8, 0.0), figures((64, 8, 0.0)), command="x"
+        )
+    )
+    setting = tradeoff.setting(64, 8, 0.0) | {"energy": "model"}
+    costs = {"numbers_vs_int8": 2.5, "spikes_vs_int8": 0.25}
+    rows.append(measurements.row("tradeoff.energy", 8, setting, costs, kind="simulated", command="x"))
+    said = explorer.front_table().data
+    assert "**2.5 times less** energy than with 8 bits if it is computed as numbers" in said
+    assert "**4.0 times more** as spikes. *(simulated)*" in said
