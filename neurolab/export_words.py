@@ -206,7 +206,7 @@ def arm64_sentence() -> Any:
             "**the same answers**" if least == 100 else f"at least **{least:.1f} %** of the same answers"
         )
         asked = [r.figures.get("questions", 0) for r in good]
-        text += f" as here (to {min(asked)} to {max(asked)} questions)" if min(asked) else ""
+        text += f" as here (on {min(asked)} to {max(asked)} questions)" if min(asked) else ""
     if wrong:
         worst = min(wrong, key=lambda r: r.figures["equal_answers_percent"])
         text += ("; but on" if text else "On") + (

@@ -62,6 +62,26 @@ def kernels_sentence() -> Any:
     return sentence("{text}.", *rows, text=text)
 
 
+def heads_sentence() -> Any:
+    """Heads chosen for each clip beside heads chosen once for all, as many as possible kept."""
+    rows = read("sparsity.heads")
+    most = max((r.setting["heads"] for r in rows), default=0)
+    found = by([r for r in rows if r.setting["heads"] == most], "by")
+    if not {("frame",), ("static",)} <= set(found):
+        return Markdown(NOT_YET)
+    (right, time), (right_once, time_once) = (
+        tuple(median(found[(how,)], key) or 0.0 for key in ("accuracy", "latency_ratio"))
+        for how in ("frame", "static")
+    )
+    text = (
+        f"With {most} of 4 heads, chosen for each clip, {right:.1f} % are right at **{time:.2f} times** the "
+        f"speed of dense; chosen once for all, {right_once:.1f} % at {time_once:.2f} times"
+    )
+    if time <= time_once and right <= right_once + 0.5:
+        text += ". The choice for each clip costs more time than it earns, and makes no answer better"
+    return sentence("{text}.", *rows, text=text)
+
+
 def dispatch_sentence() -> Any:
     """How much the dispatcher loses at worst."""
     rows = read("sparsity.dispatch")

@@ -331,7 +331,7 @@ def test_a_wrong_processor_is_named(store):
     store(arm("cortex-a76", "fp32", 100.0), arm("cortex-a53", "int8", 100.0))
     assert "On 2 kinds of emulated core every file gives **the same answers**." in words.arm64_sentence().data
     store(arm("cortex-a76", "fp32", 100.0, questions=385), arm("cortex-a53", "int8", 100.0, questions=13))
-    assert "**the same answers** as here (to 13 to 385 questions)." in words.arm64_sentence().data
+    assert "**the same answers** as here (on 13 to 385 questions)." in words.arm64_sentence().data
     assert "| ORT format | 8 bits | cortex-a53 | 0.03000 | **100.00** | 13 |" in results.arm64_table().data
     store(arm("max", "int8", 12.0))
     said = words.arm64_sentence().data

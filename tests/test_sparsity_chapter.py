@@ -254,7 +254,7 @@ def test_before_anything_is_measured_every_table_and_sentence_says_so(store):
         words.topk_sentence, words.exit_sentence, words.experts_sentence, words.separable_sentence,
         further.block_sentence, further.kernels_sentence, further.dispatch_sentence, further.fusion_sentence,
         more.formats_table, more.rules_table, more.heads_table, more.compile_table,
-        further.enhance_sentence, further.tracking_sentence, further.warm_sentence,
+        further.heads_sentence, further.enhance_sentence, further.tracking_sentence, further.warm_sentence,
     ):  # fmt: skip
         assert show().data == NOT_YET, show.__name__
     guess = Guess("sparsity.faster", "?", low=0.5, high=16, step=0.5)
@@ -396,6 +396,13 @@ def test_fewer_keys_fewer_heads_and_the_compiler_have_their_tables(store):
     assert "shared" not in results.mechanisms_table().data
     store(made("heads", {"by": "frame", "heads": 3, "seed": 0}, **figures))
     assert "| for each clip | 3 | 96.0 | 1.50 | **1.25** |" in more.heads_table().data
+    assert further.heads_sentence().data == NOT_YET
+    store(made("heads", {"by": "static", "heads": 3, "seed": 0}, **figures | {"latency_ratio": 1.1}))
+    said = further.heads_sentence().data
+    assert "chosen for each clip, 96.0 % are right at **1.25 times** the speed of dense; chosen once" in said
+    assert "for all, 96.0 % at 1.10 times. *(measured)*" in said
+    store(made("heads", {"by": "frame", "heads": 3, "seed": 0}, **figures | {"latency_ratio": 0.9}))
+    assert "costs more time than it earns, and makes no answer better" in further.heads_sentence().data
     store(made("compile", {"what": "block", "tokens": 32}, latency_ratio=1.5, compile_seconds=8.0))
     assert "| a whole block | 32 | **1.50** | 8.0 |" in more.compile_table().data
 
