@@ -180,7 +180,9 @@ _LIVE = (("tokens_kept", 0), ("seconds_held", 0))
 
 def stress_table() -> Any:
     """Scenes of kinds that no network was trained on."""
-    rows, live = read("sparsity.stress"), read("sparsity.live")
+    rows = read("sparsity.stress")
+    shown = {r.setting["variant"] for r in rows}
+    live = [r for r in read("sparsity.live") if r.setting["variant"] in shown]
     lines = []
     for variant in VARIANTS:
         here = [r for r in rows if r.setting["variant"] == variant]
