@@ -68,6 +68,19 @@ def test_the_fastest_file_of_at_most_8_bits_counts_at_a_token(store):
     assert found.figures == {"ratio_int8": 1.8, "ratio_int4": 2.5}
 
 
+def test_a_compressed_network_s_speed_is_a_goal_of_its_own(store):
+    def ran(model, ratio, runtime="onnx"):
+        setting = {"model": model, "runtime": runtime, "tokens": 512, "runs": 20}
+        ends = {"ratio_vs_fp32_low": ratio - 0.1, "ratio_vs_fp32_high": ratio + 0.1}
+        return row("headline.latency", setting, ratio_vs_fp32=ratio, **ends)
+
+    models = [ran("int8", 9.0), ran("qat18_int8", 1.7), ran("qat28_int8", 2.5), ran("qat28_fp32", 8.0)]
+    measurements.append([*models, ran("qat28_int8", 7.0, "ort")], store)
+    found = bench.token_speed_compressed()
+    assert (found.value, found.setting) == (2.5, {"model": "qat28_int8"})
+    assert found.spread == pytest.approx((2.4, 2.6))
+
+
 def test_the_readers_newer_row_counts(store, tmp_path):
     setting = {"runtime": "onnx", "format": "int8", "what": "step"}
     measurements.append(row("export.latency", setting, ratio_vs_fp32=3.0), store)
@@ -115,12 +128,18 @@ def test_without_rows_every_goal_says_why_and_the_files_are_written(store):
             assert entry["met"]
         else:
             assert entry["value"] is None
-            assert "neurolab sweep export" in entry["why"] or "test_phone.py" in entry["why"]
+            assert "neurolab sweep " in entry["why"] or "test_phone.py" in entry["why"]
 
 
 def test_the_goals_are_those_of_the_issue():
     goals = {goal.name.removeprefix("export."): (goal.goal, goal.better) for goal in bench.GOALS}
-    higher = {"fp32_equal": 100, "token_speed": 2.4, "int8_file": 3.7, "compressed_download": 10}
+    higher = {
+        "fp32_equal": 100,
+        "token_speed": 2.4,
+        "token_speed_compressed": 2.4,
+        "int8_file": 3.7,
+        "compressed_download": 10,
+    }
     higher |= {"page_equal": 100, "offline_reload": 1, "keyboard": 1, "faults_told": 5}
     higher |= {"spiking_runtimes": 1, "sources_equal": 100, "arm64_equal": 100}
     lower = {"int8_drop": 0.5, "first_visit": 6, "second_visit": 0, "first_token": 300}
