@@ -14,10 +14,7 @@ the first answer, is not part of it.
 from __future__ import annotations
 
 import json
-import statistics
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,32 +35,10 @@ def measure(
     end: the token that ends an answer.  context: tokens that fit. RuntimeError on a system that does not
     tell, or if the process fails; ValueError without prompts, for repeats below 1, or no such file.
     """
-    if repeats < 1 or not prompts:
-        raise ValueError(f"repeats {repeats} and {len(prompts)} prompts: must be at least 1 each")
-    if not model.is_file():
-        raise ValueError(f"model {model}: no such file")
-    if not peak.here():
-        raise RuntimeError("peak memory is read from /proc, which this system does not have")
-    found = []
-    with tempfile.TemporaryDirectory() as room:
-        small, asked = Path(room) / "small.onnx", Path(room) / "prompts.json"
-        small.write_bytes(peak.small_graph())
-        asked.write_text(json.dumps({"prompts": [list(p) for p in prompts], "end": end, "context": context}))
-        for _ in range(repeats):
-            done = subprocess.run(
-                [sys.executable, "-m", "neurolab.headline_memory", str(small), str(model), str(asked)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise RuntimeError(f"{model}: could not be measured ({done.stderr.strip()[-300:]})")
-            found.append(json.loads(done.stdout))
-    return {
-        "model_bytes": statistics.median(one["peak"] - one["before"] for one in found),
-        "process_bytes": statistics.median(one["peak"] for one in found),
-        "tokens": found[0]["tokens"],
-    }
+    if not prompts:
+        raise ValueError("prompts is empty: at least 1 is needed")
+    asked = {"prompts": [list(p) for p in prompts], "end": end, "context": context}
+    return peak.medians("neurolab.headline_memory", model, repeats, json.dumps(asked))
 
 
 def child(small: str, model: str, prompts: str) -> dict[str, int]:

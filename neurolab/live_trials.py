@@ -14,7 +14,6 @@ the load sets in: processes that multiply matrices. Six loops (`ARMS`) then take
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
 import os
 import statistics
@@ -29,6 +28,7 @@ import torch
 from torch import Tensor
 
 from neurolab import sparsity, video, video_training
+from neurolab.benchmark import quiet
 from neurolab.live import Live
 from neurolab.live_answers import Check, Path, calibrate
 from neurolab.live_budget import Costs, Policy
@@ -109,19 +109,6 @@ def burners(count: int) -> Iterator[None]:
             process.wait()
 
 
-@contextlib.contextmanager
-def no_collector() -> Iterator[None]:
-    """Python's garbage collector off: its pauses are no network's doing."""
-    collecting = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
-
 def dense_latency(
     net: Path, shown: Stream, count: int, clock: Clock, rate: int = RATE, warm: bool = False
 ) -> float:
@@ -170,7 +157,7 @@ class Trial:
         self.clock: Clock = clock or WallClock()
         self.check, self.warm = check or Check(), warm
         clips = [shown.frames[None, i : i + video.FRAMES] for i in range(min(8, len(shown.frames) - 7))]
-        with no_collector():
+        with quiet():
             self.costs: Costs = calibrate(dense, sparse, choose, clips, BUDGETS, self.clock, rounds)
             median = dense_latency(dense, shown, 4 * rounds, self.clock, rate, warm)
         self.dense_p50 = median
@@ -203,7 +190,7 @@ class Trial:
         for turn in range(turns):
             source = partial(self._later, turn * count)
             for loop in loops.values():
-                with no_collector():
+                with quiet():
                     for _ in loop.run(source, count):
                         pass
         return {name: loop.telemetry.summary() for name, loop in loops.items()}

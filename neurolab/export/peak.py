@@ -35,6 +35,15 @@ def measure(model: Path, repeats: int = 5) -> dict[str, float]:
     model_bytes: above the runtime alone. process_bytes: of the whole process. file_bytes. RuntimeError on a
     system that does not tell, or if the process fails; ValueError for repeats below 1 or no such file.
     """
+    return medians("neurolab.export.peak", model, repeats) | {"file_bytes": model.stat().st_size}
+
+
+def medians(module: str, model: Path, repeats: int, asked: str | None = None) -> dict[str, float]:
+    """Run `python -m module SMALL MODEL [ASKED]` `repeats` times; medians of what the processes print.
+
+    Each prints a JSON object with before and peak, in bytes. asked: the text of the file ASKED. Gives
+    model_bytes and process_bytes, and what else was printed. Raises as `measure` does.
+    """
     if repeats < 1:
         raise ValueError(f"repeats {repeats}: must be at least 1")
     if not model.is_file():
@@ -42,23 +51,22 @@ def measure(model: Path, repeats: int = 5) -> dict[str, float]:
     if not here():
         raise RuntimeError("peak memory is read from /proc, which this system does not have")
     found = []
-    with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder) / "small.onnx"
+    with tempfile.TemporaryDirectory() as room:
+        small, questions = Path(room) / "small.onnx", Path(room) / "asked.json"
         small.write_bytes(small_graph())
+        command = [sys.executable, "-m", module, str(small), str(model)]
+        if asked is not None:
+            questions.write_text(asked, encoding="utf-8")
+            command.append(str(questions))
         for _ in range(repeats):
-            done = subprocess.run(
-                [sys.executable, "-m", "neurolab.export.peak", str(small), str(model)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"{model}: could not be measured ({done.stderr.strip()[-300:]})")
             found.append(json.loads(done.stdout))
     return {
         "model_bytes": statistics.median(one["peak"] - one["before"] for one in found),
         "process_bytes": statistics.median(one["peak"] for one in found),
-        "file_bytes": model.stat().st_size,
+        **{key: found[0][key] for key in found[0] if key not in ("before", "peak")},
     }
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import torch
 
 from neurolab import video, video_net
+from neurolab.benchmark import quiet
 from neurolab.live_answers import Path
 from neurolab.live_telemetry import Record, nearest_rank
-from neurolab.live_trials import ARMS, Stream, Trial, burners, no_collector, stream
+from neurolab.live_trials import ARMS, Stream, Trial, burners, stream
 from neurolab.sweep import Job
 
 SECONDS = 100  # of stream, of a row of sparsity.live
@@ -81,7 +82,7 @@ def live(
     loop = tried.arm("loop")
     first: dict[int, Record] = {}
     again: dict[int, Record] = {}
-    with no_collector():
+    with quiet():
         for record in loop.run(shown.at, len(shown.frames)):
             {"answered": first, "thought again": again}.get(record.status, {})[record.frame] = record
     summary = loop.telemetry.summary()
