@@ -42,7 +42,7 @@ def test_the_calls_play_and_the_button_measures(lab: Lab, notebook: str, watched
     assert "nothing measured here yet" in second.locator(".nl-sentence").text_content()
     page.get_by_role("button", name="Measure it here").click()
     page.get_by_text("done", exact=True).wait_for()
-    second.locator(".nl-sentence", has_text="your machine: the smallest file has 8 bits").wait_for()
+    second.locator(".nl-sentence", has_text="your machine: the smallest file here has 8 bits").wait_for()
     bar = page.locator(".progress-bar").first
     assert bar.evaluate("e => e.style.width") == "100%"
     assert (found.outside, found.errors) == ([], [])
