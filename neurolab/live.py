@@ -31,8 +31,8 @@ class Live:
     """The loop. dense, sparse: networks (may be one); choose: picks tokens; period: seconds between frames.
 
     warm: shortly before a frame is due, the path that answered last thinks about the last clip once more, for
-    nothing. Weights and code that lay idle for a frame's time have left the caches, and a short answer then
-    costs twice its time or more. It doubles the work; it pays only where a frame's latency is what counts.
+    nothing. After a pause a short answer takes longer, probably since weights and code have left the caches
+    (rows sparsity.fallback: loop and cold). It doubles the work, and beside other programs it may not pay.
 
     Raises ValueError for a period that is not above 0, or settings that don't fit one another.
     """

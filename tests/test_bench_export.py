@@ -131,7 +131,7 @@ def test_without_rows_every_goal_says_why_and_the_files_are_written(store):
             assert "neurolab sweep " in entry["why"] or "test_phone.py" in entry["why"]
 
 
-def test_the_goals_are_those_of_the_issue():
+def test_the_goals_are_those_of_the_issue_and_one_beside_them():
     goals = {goal.name.removeprefix("export."): (goal.goal, goal.better) for goal in bench.GOALS}
     higher = {
         "fp32_equal": 100,

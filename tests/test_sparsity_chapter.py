@@ -323,6 +323,11 @@ def test_the_headline_is_a_line_a_method_and_a_size(store):
     assert "take turns" not in said
     assert "and 12.5 % of their 1,024 tokens, 10.0 times fewer multiply-adds are **12.0 times** less" in said
     assert "A fixed pattern of as many tokens loses 36.0 points" in said
+    alternating = headline("dynamic", 95.5, 4.0, seed=2)
+    alternating.figures.update(alternating_ratio=3.0, alternating_p95_ratio=2.6)
+    store(alternating)
+    said = words.video_sentence().data
+    assert "clip by clip it is only 3.0 times, and 2.6 times at the 95th percentile" in said
     assert "**96.0 %** of the digits" in words.baseline_sentence().data
 
 

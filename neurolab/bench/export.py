@@ -42,7 +42,7 @@ GOALS = [
         2.4,
         "higher",
         "x",
-        "the same with chapter 5's networks in 8 bits, which have fewer weights as well",
+        "beside the goal above, not for it: chapter 5's networks in 8 bits, with fewer weights",
     ),
     Goal("export.int8_file", 3.7, "higher", "x", "ONNX file, fp32 over 8 bits"),
     Goal("export.compressed_download", 10, "higher", "x", "download, fp32 over chapter 5's file"),

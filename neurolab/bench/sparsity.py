@@ -28,8 +28,10 @@ WHY = "no row yet: `neurolab sweep sparsity` makes it"
 
 GOALS = [
     Goal("sparsity.video_macs", 10, "higher", "x", "multiply-adds, dense over dynamic, 256 tokens"),
-    Goal("sparsity.video_p50", 3.5, "higher", "x", "median time of a clip, dense over dynamic"),
-    Goal("sparsity.video_p95", 3, "higher", "x", "95th percentile of the time, dense over dynamic"),
+    Goal("sparsity.video_p50", 3.5, "higher", "x", "median time of a clip, turns of 40 clips"),
+    Goal("sparsity.video_p95", 3, "higher", "x", "95th percentile of the time, turns of 40 clips"),
+    Goal("sparsity.video_p50_alternating", 3.5, "higher", "x", "median time, the two clip by clip in turns"),
+    Goal("sparsity.video_p95_alternating", 3, "higher", "x", "95th percentile, clip by clip in turns"),
     Goal("sparsity.video_drop", 1, "lower", "points", "accuracy lost (upper end of the 95 % interval)"),
     Goal("sparsity.video_tracking", 1, "lower", "x", "error of the place, dynamic over dense"),
     Goal("sparsity.large_p50", 10, "higher", "x", "median time, dense over dynamic, 1,024 tokens"),
@@ -95,6 +97,8 @@ def video_findings(name: str, side: int) -> list[Finding]:
     """The dynamic network against the dense one, mean of the seeds; only rows of enough scenes count.
 
     The drop is the upper end of its 95 % interval: at most a point is lost only if this is at most a point.
+    Times are there twice: in turns of 40 clips, a protocol that came in after the first figures, taken clip by
+    clip in turns, had missed both goals; and those. Both are held against the same goal.
     """
     found = [
         row
@@ -113,6 +117,8 @@ def video_findings(name: str, side: int) -> list[Finding]:
     return [
         of_rows(f"sparsity.{name}_macs", found, "flops_ratio"),
         of_rows(f"sparsity.{name}_p95", found, "p95_ratio"),
+        of_rows(f"sparsity.{name}_p50_alternating", found, "alternating_ratio"),
+        of_rows(f"sparsity.{name}_p95_alternating", found, "alternating_p95_ratio"),
         *made,
         tracking(f"sparsity.{name}_tracking", found),
     ]
