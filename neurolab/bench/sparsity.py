@@ -97,8 +97,8 @@ def video_findings(name: str, side: int) -> list[Finding]:
     """The dynamic network against the dense one, mean of the seeds; only rows of enough scenes count.
 
     The drop is the upper end of its 95 % interval: at most a point is lost only if this is at most a point.
-    Times are there twice: in turns of 40 clips, a protocol that came in after the first figures, taken clip by
-    clip in turns, had missed both goals; and those. Both are held against the same goal.
+    Times are there twice, held against the same goal: clip by clip in turns, as they were taken first and
+    missed it, and in turns of 40 clips, a protocol that came in after that.
     """
     found = [
         row
